@@ -1,0 +1,97 @@
+"""The names under which configurations find networks, pooling layers and losses.
+
+Each table maps a public name to `module:Class`; the module is imported when the name is first used, so a network's
+own dependencies cost nothing to those who train another one. The options of a name are the keyword arguments of its
+class, and their defaults are the published values.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+NETWORKS = {
+    "xvector": "spkid.nnet.xvector:XVector",
+    "asv_xvector": "spkid.nnet.asv_xvector:AsvXVector",
+}
+
+POOLINGS = {
+    "mean": "spkid.nnet.pooling:MeanPooling",
+    "statistics": "spkid.nnet.pooling:StatisticsPooling",
+    "attentive_statistics": "spkid.nnet.pooling:AttentiveStatisticsPooling",
+}
+
+LOSSES = {
+    "softmax": "spkid.nnet.losses:Softmax",
+    "am_softmax": "spkid.nnet.losses:AdditiveMarginSoftmax",
+    "aam_softmax": "spkid.nnet.losses:AdditiveAngularMarginSoftmax",
+}
+
+
+def build_model(name: str, **options: Any) -> nn.Module:
+    """A network: features (batch, frames, input_dim) -> embeddings (batch, embedding_dim).
+
+    Raises ValueError for an unknown name or option, naming the nearest known one.
+    """
+    return _build("network", NETWORKS, name, options)
+
+
+def build_pooling(name: str, channels: int, **options: Any) -> nn.Module:
+    """A pooling layer: (batch, channels, frames) -> (batch, layer.output_dim)."""
+    return _build("pooling", POOLINGS, name, {"channels": channels, **options})
+
+
+def build_loss(name: str, *, embedding_dim: int, num_classes: int, **options: Any) -> nn.Module:
+    """A training criterion, called with embeddings (batch, embedding_dim) and labels (batch,) -> scalar loss."""
+    return _build("loss", LOSSES, name, {"embedding_dim": embedding_dim, "num_classes": num_classes, **options})
+
+
+def network_options(name: str) -> dict[str, Any]:
+    """The options of a network and their defaults (`inspect.Parameter.empty` where a value must be given)."""
+    return _options(_find("network", NETWORKS, name))
+
+
+def loss_options(name: str) -> dict[str, Any]:
+    """The options of a loss and their defaults, as `network_options`."""
+    return _options(_find("loss", LOSSES, name))
+
+
+def count_parameters(module: nn.Module) -> int:
+    """The number of learned values (running statistics are not counted)."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
+    """The error for a name that is not known, with the nearest one."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+    return ValueError(f"unknown {kind} '{name}' ({hint})")
+
+
+def _find(kind: str, table: Mapping[str, str], name: str) -> type[nn.Module]:
+    if name not in table:
+        raise unknown_name(kind, name, table)
+    module, _, attribute = table[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _options(constructor: type[nn.Module]) -> dict[str, Any]:
+    parameters = inspect.signature(constructor).parameters
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+def _build(kind: str, table: Mapping[str, str], name: str, options: Mapping[str, Any]) -> nn.Module:
+    constructor = _find(kind, table, name)
+    known = _options(constructor)
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of {kind} '{name}'", option, known)
+    required = [option for option, default in known.items() if default is inspect.Parameter.empty]
+    missing = [option for option in required if option not in options]
+    if missing:
+        raise ValueError(f"{kind} '{name}' needs the option {', '.join(missing)}")
+    return constructor(**options)
