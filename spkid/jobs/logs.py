@@ -1,0 +1,32 @@
+"""The log of a job, in Kaldi's form: `# command`, host and start time first; elapsed time and exit code last."""
+
+import os
+from pathlib import Path
+
+
+def succeeded(log: str | os.PathLike) -> bool:
+    """Whether the log's closing line says that its job ended with code 0."""
+    lines = _tail(log)
+    return bool(lines) and lines[-1].startswith("# Ended (code 0)")
+
+
+def last_lines(log: str | os.PathLike, count: int = 10) -> list[str]:
+    """The last `count` lines that the job itself wrote (not the launcher's `#` lines)."""
+    return [line for line in _tail(log) if line.strip() and not line.startswith("# ")][-count:]
+
+
+def last_words(log: str | os.PathLike) -> str:
+    """The last line that the job itself wrote, or what is to be said in its place."""
+    if not Path(log).exists():
+        return "nothing (the job has not started)"
+    return next(iter(last_lines(log, 1)), "nothing")
+
+
+def _tail(log: str | os.PathLike) -> list[str]:
+    """The last lines of the file, from its last 64 kB."""
+    try:
+        with open(log, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 2**16))
+            return stream.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,106 @@
+"""The base class of every program in steps/, utils/ and local/: plumbum's command line with Kaldi's manners."""
+
+import difflib
+import signal
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from plumbum import cli
+from plumbum.cli.application import ShowCompletion, ShowHelp, ShowHelpAll, ShowVersion
+from plumbum.cli.switches import SwitchError, UnknownSwitch
+
+from spkid import __version__
+from spkid.kaldi import InputError
+
+
+def boolean(text: str) -> bool:
+    """Kaldi's booleans on a command line, `true` or `false`: `cli.SwitchAttr("--compress", boolean, default=True)`."""
+    if text not in ("true", "false"):
+        raise ValueError(f"must be true or false, not {text!r}")
+    return text == "true"
+
+
+class Program(cli.Application):
+    """A program with options. A subclass declares plumbum switches, `main(self, ...)` and an `EXAMPLE` for `--help`.
+
+    `--name value` and `--name=value` are the same. What a user did wrong ends in one line on stderr and exit status 1:
+    an unknown option (the line names the nearest known one), a wrong value, `InputError`, a file that cannot be read
+    or written. SIGTERM and Ctrl-C unwind the program, so that `with` and `finally` release what they hold.
+
+    Positional arguments of `main` take plain defaults (`""`, not None): plumbum calls their annotations to convert them.
+    """
+
+    VERSION = __version__
+    EXAMPLE: ClassVar[str] = ""
+
+    @classmethod
+    def run(cls, argv: list[str] | None = None, *, exit: bool = True):
+        """Parses `argv` (default `sys.argv`), runs `main`, exits with its status (`exit=False`: returns program, status)."""
+        argv = list(sys.argv if argv is None else argv)
+        name = Path(argv[0]).name
+        if exit:
+            signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            program, status = super().run(argv, exit=False)
+            if exit:
+                sys.stdout.flush()
+        except InputError as error:
+            program, status = None, _fail(name, str(error))
+        except BrokenPipeError:
+            program, status = None, 1
+            sys.stdout = None  # the reader has gone: nothing is left to flush
+        except OSError as error:
+            program, status = None, _fail(name, _describe(error))
+        except KeyboardInterrupt as interrupt:
+            received = interrupt.args[0] if interrupt.args else signal.SIGINT
+            program, status = None, 128 + received
+            _fail(name, f"stopped by {signal.Signals(received).name}")
+        if exit:
+            sys.exit(status)
+        return program, status
+
+    def help(self) -> None:
+        """Prints the help message and quits"""
+        super().help()
+        if self.EXAMPLE:
+            print(f"Example:\n    {self.EXAMPLE}\n")
+
+    def _parse_args(self, argv: list[str]):
+        try:
+            return super()._parse_args(argv)
+        except UnknownSwitch as error:
+            given = str(error).split()[-1]
+            known = [("--" if len(name) > 1 else "-") + name for name in self._switches_by_name]
+            nearest = difflib.get_close_matches(given.replace("_", "-"), known, n=1, cutoff=0.5)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            raise InputError(f"unknown option {given}{hint} (--help lists the options)") from None
+        except SwitchError as error:
+            raise InputError(_sentence(error)) from None
+
+    def _validate_args(self, swfuncs, tailargs):
+        try:
+            return super()._validate_args(swfuncs, tailargs)
+        except (ShowHelp, ShowHelpAll, ShowVersion, ShowCompletion):
+            raise
+        except SwitchError as error:
+            raise InputError(_sentence(error)) from None
+
+
+def _interrupt(number, _frame):
+    raise KeyboardInterrupt(number)
+
+
+def _fail(name: str, sentence: str) -> int:
+    print(f"{name}: error: {sentence}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _describe(error: OSError) -> str:
+    files = [str(file) for file in (error.filename, error.filename2) if file is not None]
+    return f"{' -> '.join(files)}: {error.strerror}" if files and error.strerror else str(error)
+
+
+def _sentence(error: SwitchError) -> str:
+    text = " ".join(str(error).split())
+    return f"{text[:1].lower()}{text[1:]} (--help shows the usage)"

@@ -1,0 +1,237 @@
+"""A pipeline step's contract: one run at a time, nothing computed twice, nothing repeated without a reason."""
+
+import json
+import os
+import platform
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Self
+
+from spkid import __version__
+from spkid.jobs.fingerprints import fingerprint
+from spkid.jobs.lock import Lock
+from spkid.jobs.logs import last_words, succeeded
+from spkid.jobs.parts import Parts
+from spkid.kaldi import InputError
+from spkid.kaldi.io import atomic_write
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RECORD_KEYS = {"options", "inputs", "outputs", "summary", "seconds", "finished"}
+RECORDED_PACKAGES = ("numpy", "scipy", "kaldiio", "soundfile", "torch")
+
+
+class Step:
+    """Holds `outdir` for one run of a step; `.done.json` there remembers what the last finished run was made from.
+
+        with Step("make_mfcc", outdir, inputs=[wav_scp], options={"num_ceps": 30}, force=self.force) as step:
+            if step.is_done:
+                return 0                    # it has said so
+            step.run_jobs(self.cmd, nj, logs / "make_mfcc.JOB.log", ["compute-mfcc-feats", ..., "ark:mfcc.JOB.ark"])
+            step.finish("made MFCC of 600 utterances", utterances=600)
+
+    inputs: files (or directories of files) whose change makes the step run again; see `fingerprint`.
+    options: whatever else decides the result (JSON values). What does not (number of jobs, where they run) stays out.
+    outputs: files that must still be what the finished run left; a missing or altered one makes the step run again.
+
+    Leaving the block releases the lock; jobs that outlive a killed run keep holding it. A directory in use: InputError.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        outdir: str | os.PathLike,
+        inputs: Iterable[str | os.PathLike] = (),
+        options: Mapping | None = None,
+        outputs: Iterable[str | os.PathLike] = (),
+        force: bool = False,
+    ):
+        self.name = name
+        self.outdir = Path(outdir)
+        self.inputs = [Path(path) for path in inputs]
+        self.outputs = [Path(path) for path in outputs]
+        self.options = json.loads(json.dumps(dict(options or {}), default=str))
+        self.force = force
+        self.is_done = False
+
+    def __enter__(self) -> Self:
+        self.outdir.mkdir(parents=True, exist_ok=True)
+        self._started = time.time()
+        self._lock = Lock(self.outdir / ".lock").acquire()
+        try:
+            self._input_fingerprints = self._fingerprints(self.inputs)
+            self._compare()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._lock.release()
+
+    @property
+    def done_file(self) -> Path:
+        return self.outdir / ".done.json"
+
+    def say(self, text: str) -> None:
+        """Prints a line under the step's name."""
+        print(f"{self.name}: {text}", flush=True)
+
+    def parts(self, nj: int) -> Parts:
+        """The records of this step's `nj` jobs: those that a killed run with the same inputs and options finished stay."""
+        decides = {"inputs": self._input_fingerprints, "options": self.options, "nj": nj}
+        return Parts(self.outdir, nj, decides, keep=not self.force)
+
+    def run_jobs(
+        self, cmd: str, nj: int, log: str | os.PathLike, command: Sequence[str], jobs: Sequence[int] | None = None
+    ) -> None:
+        """Runs `$cmd JOB=1:nj log command`, waits. `JOB` in the log's name and in the command becomes the job's number.
+
+        command: words; `|`, `&&`, `>` and their like stand for themselves, everything else reaches the job as it is.
+        jobs: only these numbers of 1..nj. Raises InputError naming the log of a job that failed and what it said last.
+        """
+        numbers = list(jobs) if jobs is not None else list(range(1, nj + 1))
+        if not numbers:
+            return
+        log = Path(log)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        words = [*_launcher(cmd), f"JOB={_ranges(numbers)}", str(log), *map(str, command)]
+        tools = str(Path(sys.executable).parent)  # of this environment, also where it is not activated
+        environment = {**os.environ, "PATH": tools + os.pathsep + os.environ.get("PATH", os.defpath)}
+        try:
+            launcher = subprocess.Popen(words, pass_fds=[self._lock.descriptor], env=environment)
+        except OSError as error:
+            raise InputError(f"--cmd {cmd!r} cannot be run: {error.strerror}") from None
+        try:
+            status = launcher.wait()
+        except KeyboardInterrupt:
+            launcher.send_signal(signal.SIGTERM)
+            launcher.wait()
+            raise
+        if status == 0:
+            return
+        logs = {number: Path(re.sub(r"JOB", str(number), str(log))) for number in numbers}
+        failed = [number for number in numbers if not succeeded(logs[number])]
+        if not failed:
+            raise InputError(f"{shlex.join(words[:3])} ended with status {status} although all of its jobs succeeded")
+        first = failed[0]
+        raise InputError(f"{len(failed)} of {len(numbers)} jobs failed; {logs[first]} says: {last_words(logs[first])}")
+
+    def finish(self, summary: str, **facts) -> None:
+        """Writes `.done.json` and prints `summary` with the time it took. The outputs must be in place by now."""
+        outputs = self._fingerprints(self.outputs)
+        missing = [path for path, found in outputs.items() if found == "missing"]
+        if missing:
+            raise InputError(f"{self.name} has not written {self.outdir / missing[0]}")
+        seconds = time.time() - self._started
+        record = {
+            "step": self.name,
+            "summary": summary,
+            "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "seconds": round(seconds, 3),
+            "host": socket.gethostname(),
+            "options": self.options,
+            "inputs": self._input_fingerprints,
+            "outputs": outputs,
+            "versions": _versions(),
+            "facts": facts,
+        }
+        with atomic_write(self.done_file) as stream:
+            json.dump(record, stream, indent=1, ensure_ascii=False)
+            stream.write("\n")
+        self.say(f"{summary} ({seconds:.1f} s)")
+
+    def _fingerprints(self, paths: list[Path]) -> dict[str, str]:
+        # relative to outdir: a tree that was moved as a whole is still done
+        return {os.path.relpath(path, self.outdir): fingerprint(path) for path in paths}
+
+    def _compare(self) -> None:
+        try:
+            record = json.loads(self.done_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except (ValueError, UnicodeDecodeError):
+            record = {}
+        reason = self._reason_to_run(record)
+        if reason is None:
+            self.is_done = True
+            when = f"{record['finished']}, {record['seconds']:.1f} s"
+            self.say(f"done already ({when}): {record['summary']}; --force repeats it")
+        else:
+            self.say(f"runs again: {reason}")
+            self.done_file.unlink()
+
+    def _reason_to_run(self, record: dict) -> str | None:
+        if self.force:
+            return "--force"
+        if record.get("step") != self.name or not RECORD_KEYS <= record.keys():
+            return f"{self.done_file} is not a record of this step"
+        before = record["options"]
+        for name in dict.fromkeys([*self.options, *before]):
+            if name not in before:
+                return f"option {name} is new ({self.options[name]!r})"
+            if name not in self.options:
+                return f"option {name} is gone (it was {before[name]!r})"
+            if self.options[name] != before[name]:
+                return f"option {name} was {before[name]!r} and is {self.options[name]!r}"
+        return self._difference(record["inputs"], self._input_fingerprints, "input") or self._difference(
+            record["outputs"], self._fingerprints(self.outputs), "output"
+        )
+
+    def _difference(self, before: dict[str, str], now: dict[str, str], kind: str) -> str | None:
+        for name in dict.fromkeys([*now, *before]):
+            path = os.path.relpath(self.outdir / name)
+            if name not in before:
+                return f"{kind} {path} is new"
+            if name not in now:
+                return f"{kind} {path} is no longer used"
+            if now[name] == "missing" != before[name]:
+                return f"{kind} {path} is missing"
+            if now[name] != before[name]:
+                listed = now[name].partition("+")[0] == before[name].partition("+")[0]
+                return f"{'a file listed in ' if listed else ''}{kind} {path} changed"
+        return None
+
+
+def _launcher(cmd: str) -> list[str]:
+    """The words of `--cmd`; a launcher of this repository is found from anywhere and run by this very Python."""
+    try:
+        words = shlex.split(cmd)
+    except ValueError as error:
+        raise InputError(f"--cmd {cmd!r}: {error}") from None
+    if not words:
+        raise InputError("--cmd is empty; it names a launcher such as utils/run.py")
+    program = Path(words[0])
+    if not program.exists() and (REPOSITORY / program).is_file():
+        program = REPOSITORY / program
+    if program.suffix == ".py" and program.is_file():
+        return [sys.executable, str(program), *words[1:]]
+    return words
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`1:4` for 1, 2, 3, 4; `1,3:4` for 1, 3, 4."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(f"{first}:{last}" if last > first or len(runs) == 1 else f"{first}" for first, last in runs)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"spkid": __version__, "python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
