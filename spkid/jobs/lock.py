@@ -16,7 +16,7 @@ SECONDS_BETWEEN_ATTEMPTS = 0.5
 
 
 class Lock:
-    """An flock on `path` (created, never removed), held until `release` and by processes that inherited it until they end.
+    """An flock on `path` (created, never removed), held until `release`, and by heirs until they end.
 
     Pass `descriptor` on to the processes that must hold the lock too (`subprocess`: `pass_fds`). `acquire` refuses with
     InputError where the run that took the lock is alive, naming it; jobs that a killed run left behind are waited for.
@@ -69,7 +69,7 @@ class Lock:
         except BlockingIOError:
             return False
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be locked ({error.strerror}); write to another file system") from None
+            raise InputError(f"{self.path} cannot be locked ({error.strerror}); write somewhere else") from None
         return True
 
     def _owner(self) -> dict | None:

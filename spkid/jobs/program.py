@@ -1,6 +1,7 @@
 """The base class of every program in steps/, utils/ and local/: plumbum's command line with Kaldi's manners."""
 
 import difflib
+import inspect
 import signal
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import ClassVar
 
 from plumbum import cli
 from plumbum.cli.application import ShowCompletion, ShowHelp, ShowHelpAll, ShowVersion
-from plumbum.cli.switches import SwitchError, UnknownSwitch
+from plumbum.cli.switches import PositionalArgumentsError, SwitchError, UnknownSwitch
 
 from spkid import __version__
 from spkid.kaldi import InputError
@@ -17,7 +18,7 @@ from spkid.kaldi import InputError
 def boolean(text: str) -> bool:
     """Kaldi's booleans on a command line, `true` or `false`: `cli.SwitchAttr("--compress", boolean, default=True)`."""
     if text not in ("true", "false"):
-        raise ValueError(f"must be true or false, not {text!r}")
+        raise ValueError("true or false is needed")
     return text == "true"
 
 
@@ -28,7 +29,7 @@ class Program(cli.Application):
     an unknown option (the line names the nearest known one), a wrong value, `InputError`, a file that cannot be read
     or written. SIGTERM and Ctrl-C unwind the program, so that `with` and `finally` release what they hold.
 
-    Positional arguments of `main` take plain defaults (`""`, not None): plumbum calls their annotations to convert them.
+    Positional arguments of `main` have plain types and defaults (`""`, not None): plumbum converts by calling the type.
     """
 
     VERSION = __version__
@@ -36,7 +37,7 @@ class Program(cli.Application):
 
     @classmethod
     def run(cls, argv: list[str] | None = None, *, exit: bool = True):
-        """Parses `argv` (default `sys.argv`), runs `main`, exits with its status (`exit=False`: returns program, status)."""
+        """Parses `argv` (`sys.argv`), runs `main`, exits with its status (`exit=False`: returns program and status)."""
         argv = list(sys.argv if argv is None else argv)
         name = Path(argv[0]).name
         if exit:
@@ -60,8 +61,9 @@ class Program(cli.Application):
             sys.exit(status)
         return program, status
 
+    @cli.switch(["-h", "--help"], overridable=True, group="Meta-switches", help="Prints this help message and quits")
     def help(self) -> None:
-        """Prints the help message and quits"""
+        """Prints the help message, which closes with the example."""
         super().help()
         if self.EXAMPLE:
             print(f"Example:\n    {self.EXAMPLE}\n")
@@ -78,13 +80,36 @@ class Program(cli.Application):
         except SwitchError as error:
             raise InputError(_sentence(error)) from None
 
+    @staticmethod
+    def _handle_argument(text: str, convert, name: str):
+        if not convert:
+            return None
+        try:
+            return convert(text)
+        except (TypeError, ValueError) as error:
+            kinds = {int: "a whole number is needed", float: "a number is needed"}
+            raise InputError(f"{name}: {text!r} will not do: {kinds.get(convert, error)}") from None
+
     def _validate_args(self, swfuncs, tailargs):
         try:
             return super()._validate_args(swfuncs, tailargs)
         except (ShowHelp, ShowHelpAll, ShowVersion, ShowCompletion):
             raise
+        except PositionalArgumentsError:
+            raise InputError(f"usage: {self.PROGNAME} [options] {self._positional()} (--help says more)") from None
         except SwitchError as error:
             raise InputError(_sentence(error)) from None
+
+    def _positional(self) -> str:
+        """The positional arguments of `main` as a usage line shows them."""
+        words = []
+        for name, parameter in inspect.signature(self.main).parameters.items():
+            shown = f"<{name.replace('_', '-')}>"
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                words.append(f"[{shown} ...]")
+            else:
+                words.append(shown if parameter.default is parameter.empty else f"[{shown}]")
+        return " ".join(words)
 
 
 def _interrupt(number, _frame):

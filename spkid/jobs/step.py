@@ -85,7 +85,7 @@ class Step:
         print(f"{self.name}: {text}", flush=True)
 
     def parts(self, nj: int) -> Parts:
-        """The records of this step's `nj` jobs: those that a killed run with the same inputs and options finished stay."""
+        """The records of `nj` jobs; what a killed run with the same inputs and options has finished stays finished."""
         decides = {"inputs": self._input_fingerprints, "options": self.options, "nj": nj}
         return Parts(self.outdir, nj, decides, keep=not self.force)
 
@@ -192,7 +192,7 @@ class Step:
                 return f"{kind} {path} is new"
             if name not in now:
                 return f"{kind} {path} is no longer used"
-            if now[name] == "missing" != before[name]:
+            if now[name] == "missing" and before[name] != "missing":
                 return f"{kind} {path} is missing"
             if now[name] != before[name]:
                 listed = now[name].partition("+")[0] == before[name].partition("+")[0]
