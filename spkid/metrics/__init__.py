@@ -1,0 +1,8 @@
+"""Measures of speaker recognition: equal error rate, detection costs, Cllr, and the pictures and files that hold them."""
+
+from spkid.metrics.cllr import cllr, min_cllr
+from spkid.metrics.cost import act_dcf, min_dcf, min_dcf_point
+from spkid.metrics.curve import ErrorRates, error_rates
+from spkid.metrics.eer import eer
+
+__all__ = ["ErrorRates", "act_dcf", "cllr", "eer", "error_rates", "min_cllr", "min_dcf", "min_dcf_point"]
