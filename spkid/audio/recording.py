@@ -1,0 +1,211 @@
+"""One recording behind a line of wav.scp, opened once and decoded where it is asked for."""
+
+import io
+import os
+import struct
+from typing import BinaryIO
+
+import numpy as np
+
+from spkid.audio.riff import is_riff, read_riff_header
+from spkid.kaldi import InputError
+from spkid.kaldi.io import open_file, open_input, split_offset
+
+_UNKNOWN_LENGTH = 1 << 40  # libsndfile's count for a FLAC stream whose header does not say how long it is
+
+
+class Recording:
+    """A recording: a file in any format of libsndfile, the output of a command, or a WAV inside an archive.
+
+    Only the samples that `read` is asked for are decoded; what a command wrote is kept in memory as it came (encoded),
+    so that many segments of one recording cost one run of the command.
+
+    Args:
+        rxfilename: `path`, `command |`, `path:offset` or `-`.
+
+    Attributes:
+        rate: samples per second.
+        channels: number of channels.
+        num_samples: length per channel.
+
+    Raises:
+        InputError: missing, empty, truncated or corrupt, of no known format, or a command that failed.
+    """
+
+    def __init__(self, rxfilename: str):
+        self.name = rxfilename
+        source = _open_source(rxfilename)
+        self._open(source)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> "Recording":
+        """A recording whose encoded bytes are already in memory (an archive's entry); `name` stands in messages."""
+        recording = cls.__new__(cls)
+        recording.name = name
+        recording._open(io.BytesIO(data))
+        return recording
+
+    def _open(self, source: "BinaryIO | str") -> None:
+        import soundfile  # here, not above: tools that only print their usage need no decoder
+
+        self._failure = soundfile.LibsndfileError
+        try:
+            self._file = soundfile.SoundFile(source)
+        except soundfile.LibsndfileError as error:
+            raise InputError(
+                f"{self.name}: cannot be read as audio ({_reason(error)}); it is corrupt or in a format that libsndfile "
+                "does not know: convert it to WAV or FLAC, or put a command ending in | into wav.scp"
+            ) from None
+        self.rate = self._file.samplerate
+        self.channels = self._file.channels
+        self.num_samples = self._file.frames
+        self._may_hold_nan = self._file.subtype in ("FLOAT", "DOUBLE")
+        if self.num_samples >= _UNKNOWN_LENGTH:
+            self.num_samples = self._count()
+
+    def _count(self) -> int:
+        total = 0
+        while length := len(self._decode(1 << 20)):
+            total += length
+        return total
+
+    def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Decodes samples `start` to `stop` (default: the end) of every channel.
+
+        Returns:
+            (samples, channels) float32 in +-1 (integers of b bits divided by 2^(b-1)).
+
+        Raises:
+            InputError: the file ends or is corrupt before `stop`, or holds NaN or infinity there.
+        """
+        stop = self.num_samples if stop is None else stop
+        if self._file.tell() != start:
+            try:
+                self._file.seek(start)
+            except self._failure as error:
+                raise self._corrupt(error) from None
+        samples = self._decode(stop - start)
+        if len(samples) < stop - start:
+            raise InputError(
+                f"{self.name}: breaks off after {start + len(samples)} of {self.num_samples} samples; "
+                "the file is truncated: copy it again"
+            )
+        if self._may_hold_nan and not np.isfinite(samples).all():
+            place = start + int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
+            raise InputError(
+                f"{self.name}: sample {place} is NaN or infinite; the recording is damaged: "
+                "make it again or take it out of the data directory"
+            )
+        return samples
+
+    def _decode(self, length: int) -> np.ndarray:
+        try:
+            return self._file.read(length, dtype="float32", always_2d=True)
+        except self._failure as error:
+            raise self._corrupt(error) from None
+
+    def _corrupt(self, error: Exception) -> InputError:
+        return InputError(f"{self.name}: truncated or corrupt audio ({_reason(error)}): copy the file again")
+
+    def close(self) -> None:
+        """Frees the decoder and the file behind it."""
+        self._file.close()
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def _open_source(rxfilename: str) -> "BinaryIO | str":
+    """What libsndfile opens: a path, or the bytes of an archive's entry or of a pipe."""
+    text = rxfilename.strip()
+    if text.endswith("|") or text in ("", "-"):
+        with open_input(rxfilename) as stream:
+            data = stream.read()
+        return io.BytesIO(_check_stream(data, rxfilename))
+    path, offset = split_offset(text)
+    if path != text and not os.path.exists(text):
+        return io.BytesIO(_read_archived(path, offset, text))
+    _check_file(text)
+    return text
+
+
+def _check_file(path: str) -> None:
+    with open_file(path) as stream:
+        header = stream.read(12)
+        _check_magic(header, path)
+        if not is_riff(header):
+            return
+        stream.seek(0)
+        sizes = _sizes(stream, path)[1]
+        present = os.fstat(stream.fileno()).st_size - sizes.data_start
+    if sizes.is_streamed and present > 0:
+        raise InputError(
+            f"{path}: its WAV header does not say how long it is (it was written through a pipe), so that a truncated copy "
+            f"could not be told; rewrite it with sox, or put 'cat {path} |' into wav.scp to take it as it is"
+        )
+    _check_length(sizes.data, present, path)
+
+
+def _check_stream(data: bytes, name: str) -> bytes:
+    """The bytes that a pipe wrote, with the true length put into a header that was written before it was known."""
+    _check_magic(data[:12], name)
+    if not is_riff(data):
+        return data
+    sizes = _sizes(io.BytesIO(data), name)[1]
+    present = len(data) - sizes.data_start
+    if not sizes.is_streamed:
+        _check_length(sizes.data, present, name)
+        return data
+    patched = bytearray(data)
+    struct.pack_into("<I", patched, sizes.data_size_at, min(present, 0xFFFFFFFE))
+    struct.pack_into("<I", patched, 4, min(len(data) - 8, 0xFFFFFFFE))
+    return bytes(patched)
+
+
+def _read_archived(path: str, offset: int, name: str) -> bytes:
+    with open_file(path) as stream:
+        stream.seek(offset)
+        header = stream.read(12)
+        if not is_riff(header):
+            raise InputError(
+                f"{name}: no WAV begins at byte {offset} of this archive; the scp file belongs to another version of it: "
+                "make both again"
+            )
+        stream.seek(offset)
+        sizes = _sizes(stream, name)[1]
+        _check_length(sizes.data, os.fstat(stream.fileno()).st_size - offset - sizes.data_start, name)
+        stream.seek(offset)
+        return stream.read(max(sizes.size, sizes.data_start + sizes.data))
+
+
+def _sizes(stream: BinaryIO, name: str):
+    try:
+        return read_riff_header(stream)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _check_magic(header: bytes, name: str) -> None:
+    if not header:
+        raise InputError(f"{name}: is empty (no bytes at all): restore it or take it out of the data directory")
+    if header.startswith(b"NIST_1A"):
+        raise InputError(
+            f"{name}: is a NIST SPHERE file; put a command that converts it into wav.scp, such as "
+            f"'sph2pipe -f wav {name if not name.rstrip().endswith('|') else 'FILE'} |'"
+        )
+
+
+def _check_length(claimed: int, present: int, name: str) -> None:
+    if claimed > present:
+        raise InputError(
+            f"{name}: its header promises {claimed} bytes of samples and {max(present, 0)} are there; "
+            "the file is truncated: copy it again"
+        )
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", str(error))
+    return text.removeprefix("Error : ").rstrip(". ")

@@ -1,0 +1,70 @@
+"""Waves as table values (Kaldi's WaveHolder, feat/wave-reader.h), and writing them as 16-bit WAV."""
+
+import struct
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from spkid.audio.recording import Recording
+from spkid.audio.riff import read_riff_header
+from spkid.kaldi import InputError
+from spkid.kaldi.io import open_output
+
+
+class Wave(NamedTuple):
+    """Samples, float32 in +-1: (samples,), or (samples, channels) where all channels were asked for; and samples per second."""
+
+    samples: np.ndarray
+    rate: float
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.rate
+
+
+class _WaveHolder:
+    """Reads and writes WAV inside tables; `write` gives 16-bit PCM as Kaldi does."""
+
+    def read(self, stream: BinaryIO) -> Wave:
+        """Reads one WAV of every channel, (samples, channels). One without a length in its header reaches to the stream's end."""
+        header, sizes = read_riff_header(stream)
+        if sizes.is_streamed:
+            data = stream.read()
+            header = header[: sizes.data_size_at] + struct.pack("<I", min(len(data), 0xFFFFFFFE))
+        else:
+            # The samples and the chunks behind them (sizes.size covers both).
+            wanted = max(sizes.size - sizes.data_start, sizes.data)
+            data = stream.read(wanted)
+            if len(data) < sizes.data:
+                raise InputError(
+                    f"a WAV whose header promises {sizes.data} bytes of samples breaks off after {len(data)}; "
+                    "the archive is truncated: make it again"
+                )
+        with Recording.from_bytes(header + data, "WAV in an archive") as recording:
+            return Wave(recording.read(), float(recording.rate))
+
+    def write(self, stream: BinaryIO, wave: Wave, binary: bool = True) -> None:
+        """Writes one wave; there is no text form, so that `binary` changes nothing."""
+        stream.write(encode_wav(wave.samples, wave.rate))
+
+
+WAVE = _WaveHolder()
+
+
+def encode_wav(samples: np.ndarray, rate: float) -> bytes:
+    """16-bit PCM WAV of (samples,) or (samples, channels) float in +-1; what lies outside is clipped."""
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    data = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype("<i2").tobytes()
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, channels),
+        *(round(rate), round(rate) * 2 * channels, 2 * channels, 16, b"data", len(data)),
+    )
+    return header + data
+
+
+def write_wav(wxfilename: str, samples: np.ndarray, rate: float) -> None:
+    """Writes samples, float in +-1, as a 16-bit WAV file (atomically, or into a pipe: any wxfilename)."""
+    with open_output(wxfilename) as stream:
+        stream.write(encode_wav(samples, rate))

@@ -1,0 +1,194 @@
+"""Text files of `id value` lines as lists of bytes: fast and small enough for millions of utterances.
+
+Bytes, because Kaldi's order is the order of bytes and its separators are ASCII blanks; a file is checked to be UTF-8 as a whole.
+"""
+
+import codecs
+import operator
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import BinaryIO, NamedTuple
+
+from spkid.kaldi.errors import InputError
+from spkid.kaldi.io import atomic_write, open_file
+
+FIX = "run utils/fix_data_dir.py on its directory"
+_PLAIN = bytes(range(0x21, 0x7F))  # printable ASCII without the blank
+
+
+class IdTable(NamedTuple):
+    """The lines of a file in its order: ids, and what follows each (outer blanks removed). Both lists of bytes."""
+
+    keys: list[bytes]
+    values: list[bytes]
+
+    def select(self, keep: "set[bytes] | dict") -> "IdTable":
+        """The lines whose id is in `keep`."""
+        if all(map(keep.__contains__, self.keys)):
+            return self
+        pairs = [(key, value) for key, value in zip(self.keys, self.values, strict=True) if key in keep]
+        return IdTable([key for key, _ in pairs], [value for _, value in pairs])
+
+    def sorted(self) -> "IdTable":
+        """The same lines by the bytes of their ids."""
+        if not find_unsorted(self.keys):
+            return self
+        order = sorted(range(len(self.keys)), key=self.keys.__getitem__)
+        return IdTable([self.keys[i] for i in order], [self.values[i] for i in order])
+
+
+def read_id_table(path: str | os.PathLike) -> IdTable:
+    """Reads a file of `id value` lines.
+
+    Raises:
+        InputError: missing, empty, not UTF-8, Windows line ends, a line without a value, an id with bytes that do not print.
+            The sentence names the file and the line. Order and duplicates are not looked at (`check_order`).
+    """
+    path = os.fspath(path)
+    keys, values = [], []
+    with open_file(path) as raw:
+        _check_encoding(raw, path)
+        raw.seek(0)
+        for number, line in enumerate(_lines(raw), 1):
+            try:
+                key, value = line.split(None, 1)
+            except ValueError:
+                kind = "is blank" if not line.strip() else f"holds the id {_show(line)} and nothing behind it"
+                raise InputError(f"{path}: line {number} {kind}: complete or remove it, or {FIX}") from None
+            keys.append(key)
+            values.append(value.rstrip())
+    if not keys:
+        raise InputError(f"{path}: is empty: make it again or remove it")
+    check_ids(keys, path)
+    return IdTable(keys, values)
+
+
+def write_id_table(path: str | os.PathLike, table: IdTable) -> None:
+    """Writes `id value` lines in the table's order, atomically."""
+    with atomic_write(path, "wb") as stream:
+        stream.writelines(map(b"%b %b\n".__mod__, zip(table.keys, table.values, strict=True)))
+
+
+def read_ids(path: str | os.PathLike) -> list[bytes]:
+    """The first field of every line: a list of ids, or any file that begins with them."""
+    path = os.fspath(path)
+    with open_file(path) as raw:
+        _check_encoding(raw, path)
+        raw.seek(0)
+        return [fields[0] for line in _lines(raw) if (fields := line.split(None, 1))]
+
+
+def group_by_value(table: IdTable) -> IdTable:
+    """utt2spk to spk2utt: each value with its ids in the table's order, sorted by value."""
+    groups: dict[bytes, list[bytes]] = {}
+    for key, value in zip(table.keys, table.values, strict=True):
+        try:
+            groups[value].append(key)
+        except KeyError:
+            groups[value] = [key]
+    speakers = sorted(groups)
+    return IdTable(speakers, [b" ".join(groups[speaker]) for speaker in speakers])
+
+
+def ungroup(table: IdTable) -> IdTable:
+    """spk2utt to utt2spk, in the table's order."""
+    keys, values = [], []
+    for key, value in zip(table.keys, table.values, strict=True):
+        members = value.split()
+        keys += members
+        values += [key] * len(members)
+    return IdTable(keys, values)
+
+
+def find_unsorted(keys: list[bytes]) -> int:
+    """Index of the first id that is not greater than the one before it (so also of a neighbouring duplicate); 0 where none is."""
+    for index, wrong in enumerate(map(operator.ge, keys, islice(keys, 1, None)), 1):
+        if wrong:
+            return index
+    return 0
+
+
+def check_order(keys: list[bytes], path: str | os.PathLike) -> None:
+    """Raises InputError unless the ids are strictly ascending by bytes: names a duplicate, or the first id out of order."""
+    index = find_unsorted(keys)
+    if not index:
+        return
+    duplicate = find_duplicate(keys)
+    if duplicate is not None:
+        raise InputError(f"{path}: the id {show(duplicate)} stands on more than one line: remove one, or {FIX}")
+    raise InputError(
+        f"{path}: is not sorted by bytes (LC_ALL=C sort): line {index + 1}, {show(keys[index])}, "
+        f"comes after {show(keys[index - 1])}: {FIX}"
+    )
+
+
+def find_duplicate(keys: Iterable[bytes]) -> bytes | None:
+    """The first id that occurs a second time, or None."""
+    seen: set[bytes] = set()
+    for key in keys:
+        if key in seen:
+            return key
+        seen.add(key)
+    return None
+
+
+def check_ids(keys: list[bytes], path: str | os.PathLike) -> None:
+    """Raises InputError for an id with a control character, an invisible or a non-breaking blank in it."""
+    for start in range(0, len(keys), 65536):
+        block = keys[start : start + 65536]
+        if b"".join(block).translate(None, _PLAIN):
+            for number, key in enumerate(block, start + 1):
+                if odd_bytes(key):
+                    raise InputError(
+                        f"{path}: line {number}: the id {_show(key)} holds bytes that do not print: rename it, or {FIX}"
+                    )
+
+
+def odd_bytes(key: bytes) -> bool:
+    """True where an id is not UTF-8 or holds anything that does not print as a letter, a digit or a sign."""
+    try:
+        text = key.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return not text.isprintable() or any(character.isspace() for character in text)
+
+
+def show(key: bytes) -> str:
+    """An id for a message."""
+    return key.decode("utf-8", "backslashreplace")
+
+
+def _show(text: bytes) -> str:
+    return ascii(text.decode("utf-8", "backslashreplace").strip()[:80])
+
+
+def _lines(raw: BinaryIO) -> Iterator[bytes]:
+    import io
+
+    return iter(io.BufferedReader(raw, 1 << 20))
+
+
+def _check_encoding(raw: BinaryIO, path: str) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, ascii_only = 1, True
+    while block := raw.read(1 << 20):
+        if b"\r" in block:
+            number = line + block[: block.index(b"\r")].count(b"\n")
+            raise InputError(f"{path}: line {number} ends as Windows ends lines (CRLF): {FIX}")
+        ascii_only = ascii_only and block.isascii()
+        if not ascii_only:
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                number = line + block[: error.start].count(b"\n")
+                raise InputError(
+                    f"{path}: line {number} is not UTF-8 (byte 0x{error.object[error.start]:02X}): "
+                    f"convert it with iconv -t UTF-8, or {FIX}"
+                ) from None
+        line += block.count(b"\n")
+    if not ascii_only:
+        try:
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: line {line} is not UTF-8 (it breaks off inside a character): {FIX}") from None
