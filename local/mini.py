@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""The corpus of egs/mini: forty synthetic voices made on the spot by espeak-ng, so that a whole recipe runs offline.
+
+Nobody speaks here. A voice is a row of a table (accent, voice quality, pitch, pitch range, rate). Every utterance reads
+a sentence of its own, moves pitch, range and rate a little, and is recorded in a room of its own with its own noise,
+microphone and level. All follows from the seed and the utterance's name: the same audio every time, whatever the order
+and the number of processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import combinations, product
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from plumbum import cli
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
+
+from local.synthetic_speech import in_fresh_processes, load_espeak, record, speak
+from spkid.audio import Recording, resample, write_wav
+from spkid.jobs import Program, Step, progress
+from spkid.kaldi import InputError
+from spkid.kaldi.io import atomic_write
+from spkid.kaldi.lists import write_id_map
+
+SOURCES = [Path(__file__).resolve(), Path(__file__).resolve().with_name("synthetic_speech.py")]  # they are the design
+RATE = 16000  # samples per second
+UTTERANCES_PER_VOICE = 15
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A synthetic speaker: espeak-ng's accent and variant; pitch and range of 0-100; rate in words a minute."""
+
+    speaker: str
+    accent: str
+    variant: str
+    pitch: int
+    pitch_range: int
+    rate: int
+
+    @property
+    def gender(self) -> str:
+        """f or m."""
+        return self.speaker[0]
+
+
+def _voices(table: str) -> tuple[Voice, ...]:
+    rows = (line.split() for line in table.strip().splitlines())
+    return tuple(Voice(row[0], row[1], row[2], *map(int, row[3:])) for row in rows)
+
+
+# speaker, accent, variant, pitch, range, rate
+TRAIN_VOICES = _voices("""
+    f01 en-us             f1       45 50 165
+    f02 en                f2       55 45 175
+    f03 en-gb-x-rp        f3       40 60 160
+    f04 en-us             f4       60 55 185
+    f05 en-gb-scotland    f5       50 40 170
+    f06 en-029            Annie    42 50 180
+    f07 en-us             Andrea   48 65 155
+    f08 en                aunty    52 50 165
+    f09 en-us-nyc         linda    38 45 190
+    f10 en-gb-x-gbclan    steph    46 55 172
+    f11 en-gb-x-gbcwmd    f2       36 60 160
+    f12 en-us             f5       62 45 182
+    m01 en-us             m1       45 50 165
+    m02 en                m2       52 45 178
+    m03 en-gb-x-rp        m3       40 60 158
+    m04 en-us             m4       55 40 185
+    m05 en-gb-scotland    m6       48 55 170
+    m06 en-029            m7       42 50 175
+    m07 en-us-nyc         m8       60 60 162
+    m08 en-gb-x-gbclan    Alex     50 45 188
+    m09 en-us             klatt    38 55 168
+    m10 en                klatt2   58 50 176
+    m11 en-us             Denis    44 45 172
+    m12 en-gb-x-gbcwmd    pedro    56 60 164
+    m13 en-us             edward   47 50 180
+    m14 en                Michael  53 40 169
+    m15 en-gb-scotland    max      39 55 160
+    m16 en-us             sandro   49 50 184
+""")
+TEST_VOICES = _voices("""
+    f13 en-us             belinda  46 50 170
+    f14 en                f1       58 55 160
+    f15 en-gb-x-rp        f4       40 45 178
+    f16 en-us             f3       52 60 186
+    f17 en-gb-scotland    Alicia   44 50 166
+    f18 en-us-nyc         steph2   55 40 174
+    m17 en-us             m3       54 45 172
+    m18 en                m1       40 60 182
+    m19 en-gb-x-rp        Gene     48 50 163
+    m20 en-us             antonio  44 55 177
+    m21 en-029            victor   57 45 168
+    m22 en-gb-x-gbclan    robert   50 60 187
+""")
+
+# A sentence takes one phrase from each row. The two grammars share no phrase: test voices read other words.
+TRAIN_GRAMMAR = (
+    ("yesterday", "this morning", "after lunch", "late at night", "every Sunday", "before the storm", "in the end"),
+    ("the old sailor", "my younger sister", "a tired doctor", "the village baker", "our new teacher", "a shy painter"),
+    ("carried", "repaired", "forgot", "borrowed", "described", "washed", "measured", "promised"),
+    ("a wooden ladder", "the yellow bicycle", "seven small boxes", "the broken window", "her favourite jacket"),
+    ("behind the station", "near the harbour", "on the kitchen table", "under the stone bridge", "beside the church"),
+)
+TEST_GRAMMAR = (
+    ("last winter", "on Thursday", "around midnight", "once again", "for no clear reason", "during the holidays"),
+    ("the quiet lawyer", "a famous singer", "their elder cousin", "the mountain guide", "your next neighbour"),
+    ("discovered", "painted", "collected", "refused", "photographed", "ordered", "counted", "admired"),
+    ("an orange umbrella", "two heavy suitcases", "the golden watch", "a bowl of soup", "fifteen old letters"),
+    ("outside the theatre", "at the airport", "in the empty garden", "along the river path", "across the market"),
+)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Who says what, under which name."""
+
+    name: str
+    voice: Voice
+    text: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def corpus(voices: Iterable[Voice], grammar: tuple[tuple[str, ...], ...], seed: int) -> list[Utterance]:
+    """The utterances of a set of voices: UTTERANCES_PER_VOICE sentences each, no sentence twice in the set."""
+    sentences = [" ".join(words) for words in product(*grammar)]
+    order = iter(np.random.default_rng(seed).permutation(len(sentences)))
+    return [
+        Utterance(f"{voice.speaker}-{number:02d}", voice, sentences[next(order)])
+        for voice in voices
+        for number in range(1, UTTERANCES_PER_VOICE + 1)
+    ]
+
+
+def synthesize(utterance: Utterance, seed: int, loader: ModuleType) -> np.ndarray:
+    """One utterance, float (samples,) in +-1 at RATE. Once in the life of a process, as `speak`."""
+    digest = hashlib.sha256(f"{seed} {utterance.name}".encode()).digest()
+    random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    voice = utterance.voice
+    samples, rate = speak(
+        loader,
+        utterance.text,
+        f"{voice.accent}+{voice.variant}",
+        pitch=voice.pitch + int(random.integers(-4, 5)),
+        pitch_range=voice.pitch_range + int(random.integers(-8, 9)),
+        words_per_minute=round(voice.rate * random.uniform(0.9, 1.1)),
+    )
+    return record(resample(samples.astype(np.float32) / 32768, rate, RATE), RATE, random)
+
+
+def write_data_dir(directory: Path, utterances: list[Utterance], wav_dir: Path) -> None:
+    """Writes wav.scp, text, utt2spk, spk2utt, spk2gender and utt2dur of utterances whose audio lies in wav_dir."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = {utterance.name: str(wav_dir / f"{utterance.name}.wav") for utterance in utterances}
+    speakers = {utterance.name: utterance.voice.speaker for utterance in utterances}
+    durations = {}
+    for name, path in paths.items():
+        with Recording(path) as recording:
+            durations[name] = f"{recording.num_samples / recording.rate:.4f}"
+    by_speaker: dict[str, list[str]] = {}
+    for name, speaker in sorted(speakers.items()):
+        by_speaker.setdefault(speaker, []).append(name)
+    write_id_map(directory / "wav.scp", paths)
+    write_id_map(directory / "text", {utterance.name: utterance.text for utterance in utterances})
+    write_id_map(directory / "utt2spk", speakers)
+    write_id_map(directory / "spk2utt", {speaker: " ".join(names) for speaker, names in by_speaker.items()})
+    write_id_map(directory / "spk2gender", {u.voice.speaker: u.voice.gender for u in utterances})
+    write_id_map(directory / "utt2dur", durations)
+
+
+def write_trials(path: Path, utterances: list[Utterance]) -> int:
+    """Writes every pair of utterances as a trial, `enrolment test target|nontarget`; returns how many."""
+    pairs = list(combinations(sorted(utterances, key=lambda utterance: utterance.name), 2))
+    with atomic_write(path) as stream:
+        for one, other in pairs:
+            kind = "target" if one.voice == other.voice else "nontarget"
+            stream.write(f"{one.name} {other.name} {kind}\n")
+    return len(pairs)
+
+
+class Mini(Program):
+    """The corpus of egs/mini: synthetic voices."""
+
+    DESCRIPTION = "Makes the synthetic corpus of egs/mini (no human speech)"
+    EXAMPLE = "local/mini.py prepare --nj 2 data/train data/test"
+
+    def main(self) -> None:
+        if not self.nested_command:
+            raise InputError("say what to do: `mini.py prepare data/train data/test` (--help says more)")
+
+
+@Mini.subcommand("prepare")
+class Prepare(Program):
+    """Synthesises the corpus and writes a data directory each for the training and the test voices."""
+
+    EXAMPLE = Mini.EXAMPLE
+
+    corpus_dir = cli.SwitchAttr("--corpus-dir", str, default="corpus", help="where the audio goes")
+    nj = cli.SwitchAttr("--nj", cli.Range(1, 256), default=2, help="processes at a time")
+    seed = cli.SwitchAttr("--seed", int, default=0, help="decides sentences, jitter, rooms and noise")
+    force = cli.Flag("--force", help="make everything again")
+
+    def main(self, train_dir: str, test_dir: str) -> int:
+        corpus_dir, wav_dir = Path(self.corpus_dir), Path(self.corpus_dir) / "wav"
+        sets = {
+            Path(train_dir): corpus(TRAIN_VOICES, TRAIN_GRAMMAR, self.seed),
+            Path(test_dir): corpus(TEST_VOICES, TEST_GRAMMAR, self.seed),
+        }
+        outputs = [directory / "wav.scp" for directory in sets] + [
+            directory / name for directory in sets for name in ("text", "utt2spk", "spk2utt", "spk2gender", "utt2dur")
+        ]
+        trials = Path(test_dir) / "trials"
+        loader = load_espeak()
+        options = {"seed": self.seed, "espeakng-loader": metadata.version("espeakng-loader")}
+        with Step("mini", corpus_dir, SOURCES, options, [*outputs, trials], self.force) as step:
+            if step.is_done:
+                return 0
+            everything = [utterance for utterances in sets.values() for utterance in utterances]
+            step.say(f"{len(TRAIN_VOICES)} + {len(TEST_VOICES)} synthetic voices of espeak-ng: nobody speaks here")
+            made = synthesize_missing(everything, wav_dir, self.seed, loader, self.nj, self.force)
+            for directory, utterances in sets.items():
+                write_data_dir(directory, utterances, wav_dir)
+            pairs = write_trials(trials, sets[Path(test_dir)])
+            step.finish(f"{len(everything)} utterances ({made} made now), {pairs} trials", utterances=len(everything))
+        return 0
+
+
+def synthesize_missing(
+    utterances: list[Utterance], wav_dir: Path, seed: int, loader: ModuleType, nj: int, force: bool = False
+) -> int:
+    """Makes the WAV files that are not there yet and returns how many; throws those of another design or seed away."""
+    design = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
+    made_from = f"{design} seed {seed} espeakng-loader {metadata.version('espeakng-loader')}\n"
+    record_of_design = wav_dir / "made_from"
+    if force or not record_of_design.exists() or record_of_design.read_text(encoding="utf-8") != made_from:
+        shutil.rmtree(wav_dir, ignore_errors=True)
+        wav_dir.mkdir(parents=True)
+        with atomic_write(record_of_design) as stream:
+            stream.write(made_from)
+    missing = [utterance for utterance in utterances if not (wav_dir / f"{utterance.name}.wav").exists()]
+
+    def make(utterance: Utterance) -> None:
+        write_wav(str(wav_dir / f"{utterance.name}.wav"), synthesize(utterance, seed, loader), RATE)
+
+    # Imported here so that the children need not: an import costs ten times a sentence.
+    import scipy.fft
+    import scipy.signal  # noqa: F401
+
+    for _ in progress(in_fresh_processes(make, missing, nj), "synthesis", total=len(missing), unit="utterances"):
+        pass
+    return len(missing)
+
+
+if __name__ == "__main__":
+    Mini.run()
