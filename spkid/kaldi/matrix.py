@@ -1,0 +1,314 @@
+"""Matrices and vectors in Kaldi's binary and text forms (matrix/kaldi-matrix.cc, matrix/kaldi-vector.cc).
+
+Binary objects begin with a zero byte and `B`; then `FM`, `DM` (float32, float64 matrices), `FV`, `DV` (vectors) or
+`CM`, `CM2`, `CM3` (compressed, see compression.py). Text is `[ 1 2 3 ]`, one line a row.
+
+A header's claims are checked against the length of the file before memory is taken; truncation is an InputError that
+names the file. NaN and infinity pass through: what they mean is for the caller to say.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import warnings
+from typing import BinaryIO
+
+import numpy as np
+
+from spkid.kaldi.compression import compress
+from spkid.kaldi.errors import InputError
+from spkid.kaldi.headers import BINARY_MARK, HEADER_BYTES, SIZE, SIZES, Header, decode, parse_header, truncated
+from spkid.kaldi.io import is_pipe, open_input, open_output
+from spkid.kaldi.ranges import parse_range, split_range
+from spkid.kaldi.rows import check_rows, read_binary_rows
+
+_LARGE_BYTES = 1 << 20
+
+
+def stream_name(stream: BinaryIO) -> str:
+    """The name to use in messages about a stream."""
+    name = getattr(stream, "name", None)
+    return name if isinstance(name, str) else "input"
+
+
+def read_matrix(stream: BinaryIO, binary: bool | None = None) -> np.ndarray:
+    """Reads one matrix, (rows, columns): float32, or float64 where it was stored so or is text.
+
+    Args:
+        stream: positioned at the object.
+        binary: None looks for the binary mark; True or False says that it has been read already (inside a larger
+            object such as a PLDA model).
+
+    Raises:
+        InputError: truncated, damaged, or not a matrix.
+    """
+    binary, first = _read_mark(stream, binary)
+    if not binary:
+        return _parse_text_matrix(_read_text(stream, first), stream_name(stream))
+    header = _read_header(stream)
+    if header.layout.endswith("V"):
+        raise InputError(f"{stream_name(stream)}: holds a vector where a matrix was expected")
+    return decode(header, _read_array(stream, header))
+
+
+def read_vector(stream: BinaryIO, binary: bool | None = None) -> np.ndarray:
+    """Reads one vector, (dims,): float32, or float64 where it was stored so or is text. See read_matrix."""
+    binary, first = _read_mark(stream, binary)
+    if not binary:
+        return _parse_numbers(_read_text(stream, first), stream_name(stream))
+    header = _read_header(stream)
+    if not header.layout.endswith("V"):
+        raise InputError(f"{stream_name(stream)}: holds a matrix where a vector was expected")
+    return _read_array(stream, header)
+
+
+def _read_mark(stream: BinaryIO, binary: bool | None) -> tuple[bool, bytes]:
+    """Whether the object is binary, and the first byte of a text object where it had to be read to tell."""
+    if binary is not None:
+        return binary, b""
+    first = stream.read(1)
+    if first != b"\0":
+        return False, first
+    if stream.read(1) != b"B":
+        raise InputError(f"{stream_name(stream)}: damaged, a zero byte stands where an object should begin")
+    return True, b""
+
+
+def _read_header(stream: BinaryIO) -> Header:
+    token = stream.read(3)
+    return parse_header(token, stream.read(HEADER_BYTES.get(token, 0)), stream_name(stream))
+
+
+def bytes_left(stream: BinaryIO) -> int | None:
+    """Bytes between the position and the end of a regular file; None for anything else."""
+    try:
+        status = os.fstat(stream.fileno())
+        return status.st_size - stream.tell() if stat.S_ISREG(status.st_mode) else None
+    except (OSError, AttributeError):
+        return None
+
+
+def _read_array(stream: BinaryIO, header: Header) -> np.ndarray:
+    """The data after a header as a flat, writable array."""
+    size = header.data_bytes
+    itemsize = header.dtype.itemsize
+    left = bytes_left(stream) if size > _LARGE_BYTES else None
+    if left is not None and left < size:
+        raise truncated(stream_name(stream), header, left)
+    if size > _LARGE_BYTES and left is None:  # a pipe: believe a large claim only as the bytes come
+        data = bytearray()
+        while len(data) < size and (piece := stream.read(min(size - len(data), 16 * _LARGE_BYTES))):
+            data += piece
+        count = len(data)
+        array = np.frombuffer(data, header.dtype, count // itemsize)
+    else:
+        array = np.empty(size // itemsize, header.dtype)
+        count = stream.readinto(memoryview(array).cast("B")) if size else 0
+    if count < size:
+        raise truncated(stream_name(stream), header, count)
+    return array
+
+
+def _read_text(stream: BinaryIO, first: bytes) -> bytes:
+    """The text between the brackets."""
+    name = stream_name(stream)
+    first = first or stream.read(1)
+    while first.isspace():
+        first = stream.read(1)
+    if first != b"[":
+        what = "nothing" if not first else f"{first!r}"
+        raise InputError(f"{name}: neither a binary nor a text matrix or vector (found {what} where '[' should stand)")
+    pieces = []
+    line = stream.readline()
+    while b"]" not in line:
+        if not line:
+            raise InputError(f"{name}: truncated, a text matrix or vector ends without ']'")
+        pieces.append(line)
+        line = stream.readline()
+    last, _, rest = line.partition(b"]")
+    if rest.strip():
+        raise InputError(f"{name}: unexpected text after ']': {rest[:40]!r}")
+    pieces.append(last)
+    return b"".join(pieces)
+
+
+def _parse_text_matrix(text: bytes, name: str) -> np.ndarray:
+    rows = [len(row.split()) for row in text.replace(b";", b"\n").split(b"\n")]
+    widths = {width for width in rows if width}
+    if len(widths) > 1:
+        raise InputError(f"{name}: the rows of a text matrix have different lengths ({min(widths)} and {max(widths)})")
+    values = _parse_numbers(text.replace(b";", b" "), name)
+    return values.reshape(-1, widths.pop()) if widths else values.reshape(0, 0)
+
+
+def _parse_numbers(text: bytes, name: str) -> np.ndarray:
+    words = text.split()
+    if not words:
+        return np.empty(0)
+    with warnings.catch_warnings():  # NumPy's warning about a word it cannot read; said better below
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            values = np.fromstring(text, dtype=np.float64, sep=" ")
+        except ValueError:
+            values = np.empty(0)
+    if len(values) != len(words):
+        raise InputError(f"{name}: {words[len(values)][:40]!r} is not a number")
+    return values
+
+
+def write_matrix(
+    stream: BinaryIO, array: np.ndarray, binary: bool = True, compression: int | None = None, mark: bool = True
+) -> None:
+    """Writes one matrix: float64 as float64, everything else as float32.
+
+    Args:
+        array: (rows, columns); an empty one is written 0 x 0, as Kaldi holds it.
+        compression: None, or one of Kaldi's methods 1 to 7 (binary only; text is never compressed).
+        mark: whether a binary object begins with the binary mark; False inside a larger object.
+    """
+    array = _as_floating(array, 2)
+    if not binary:
+        stream.write(_matrix_text(array))
+        return
+    prefix = BINARY_MARK if mark else b""
+    if compression is not None:
+        layout, data = compress(array, compression)
+        stream.write(prefix + layout.encode() + b" " + data)
+        return
+    rows, columns = array.shape if array.size else (0, 0)
+    token = b"DM " if array.dtype.itemsize == 8 else b"FM "
+    stream.write(prefix + token + SIZES.pack(4, rows, 4, columns))
+    stream.write(array.data if array.size else b"")
+
+
+def write_vector(stream: BinaryIO, array: np.ndarray, binary: bool = True, mark: bool = True) -> None:
+    """Writes one vector, (dims,): float64 as float64, everything else as float32. See write_matrix."""
+    array = _as_floating(array, 1)
+    if not binary:
+        stream.write(f" [ {_numbers_text(array)}]\n".encode())
+        return
+    token = b"DV " if array.dtype.itemsize == 8 else b"FV "
+    stream.write((BINARY_MARK if mark else b"") + token + SIZE.pack(4, len(array)))
+    stream.write(array.data if array.size else b"")
+
+
+def _as_floating(array: np.ndarray, dimensions: int) -> np.ndarray:
+    array = np.asarray(array)
+    if array.ndim != dimensions:
+        raise ValueError(f"an array of {dimensions} dimensions was expected, this one has {array.ndim}")
+    return np.ascontiguousarray(array, dtype="<f8" if array.dtype == np.float64 else "<f4")
+
+
+def _numbers_text(row: np.ndarray) -> str:
+    """Seven digits and a blank each, as Kaldi's streams print."""
+    return "".join([f"{value:.7g} " for value in row.tolist()])
+
+
+def _matrix_text(array: np.ndarray) -> bytes:
+    if not array.size:
+        return b" [ ]\n"
+    return (" [" + "".join(["\n  " + _numbers_text(row) for row in array]) + "]\n").encode()
+
+
+def read_int_vector(stream: BinaryIO) -> np.ndarray:
+    """Reads one vector of integers, (n,) int32, as Kaldi's Int32VectorHolder writes it (a VAD or an alignment)."""
+    binary, first = _read_mark(stream, None)
+    name = stream_name(stream)
+    if not binary:
+        words = (first if first == b"\n" else first + stream.readline()).split()
+        try:
+            return np.array([int(word) for word in words], dtype=np.int32)
+        except (ValueError, OverflowError):
+            raise InputError(f"{name}: a vector of integers was expected, found {b' '.join(words)[:40]!r}") from None
+    head = stream.read(5)
+    if len(head) < 5 or head[0] != 4:
+        raise InputError(f"{name}: truncated or damaged, not a vector of integers")
+    (count,) = struct.unpack_from("<i", head, 1)
+    left = bytes_left(stream)
+    if count < 0 or (left is not None and 5 * count > left):
+        raise InputError(f"{name}: truncated or damaged, the header claims {count} integers")
+    items = np.frombuffer(stream.read(5 * count), dtype=[("size", "u1"), ("value", "<i4")])
+    if len(items) < count or (items["size"] != 4).any():
+        raise InputError(f"{name}: truncated or damaged inside a vector of {count} integers")
+    return items["value"].astype(np.int32)
+
+
+def write_int_vector(stream: BinaryIO, array: np.ndarray, binary: bool = True) -> None:
+    """Writes one vector of integers, (n,), as Kaldi's Int32VectorHolder does."""
+    array = np.asarray(array)
+    if not binary:
+        stream.write(("".join([f"{value} " for value in array.tolist()]) + "\n").encode())
+        return
+    items = np.empty(len(array), dtype=[("size", "u1"), ("value", "<i4")])
+    items["size"], items["value"] = 4, array
+    stream.write(BINARY_MARK + SIZE.pack(4, len(array)) + items.tobytes())
+
+
+def load_matrix(rxfilename: str) -> np.ndarray:
+    """Reads the matrix in a file, at an offset, in a pipe; a range such as `[0:99,0:12]` may follow the name."""
+    name, text = split_range(rxfilename)
+    if text is not None and not is_pipe(name):
+        rows, columns = parse_range(text, *matrix_shape(name), name)
+        return np.ascontiguousarray(read_rows(name, rows.start, rows.stop)[:, columns])
+    with open_input(name) as stream:
+        matrix = read_matrix(stream)
+    return matrix if text is None else matrix[parse_range(text, *matrix.shape, name)].copy()
+
+
+def matrix_shape(rxfilename: str) -> tuple[int, int]:
+    """Rows and columns of a matrix; of a binary matrix in a file, from its header alone."""
+    name, text = split_range(rxfilename)
+    if text is None and not is_pipe(name) and name not in ("", "-"):
+        with open_input(name) as stream:
+            binary, first = _read_mark(stream, None)
+            if binary:
+                header = _read_header(stream)
+                left = bytes_left(stream)
+                if left is not None and left < header.data_bytes:
+                    raise truncated(name, header, left)
+                return header.rows, header.columns
+            return _parse_text_matrix(_read_text(stream, first), name).shape
+    if text is not None and not is_pipe(name):
+        rows, columns = parse_range(text, *matrix_shape(name), name)
+        return rows.stop - rows.start, columns.stop - columns.start
+    return load_matrix(rxfilename).shape
+
+
+def read_rows(rxfilename: str, start: int, stop: int) -> np.ndarray:
+    """Reads rows start ... stop - 1 of a matrix, (stop - start, columns), and little else of the file.
+
+    Raises:
+        InputError: the file, or the rows are not all there.
+    """
+    name, text = split_range(rxfilename)
+    if text is not None or is_pipe(name) or name in ("", "-"):
+        matrix = load_matrix(rxfilename)
+    else:
+        matrix = read_binary_rows(name, start, stop)
+        if matrix is not None:
+            return matrix
+        matrix = load_matrix(name)
+    check_rows(start, stop, len(matrix), name)
+    return matrix[start:stop]
+
+
+def load_vector(rxfilename: str) -> np.ndarray:
+    """Reads the vector in a file, at an offset, in a pipe; a range such as `[0:99]` may follow the name."""
+    rxfilename, text = split_range(rxfilename)
+    with open_input(rxfilename) as stream:
+        vector = read_vector(stream)
+    return vector if text is None else vector[parse_range(text, len(vector), 1, rxfilename)[0]].copy()
+
+
+def save_matrix(wxfilename: str, array: np.ndarray, binary: bool = True) -> None:
+    """Writes a matrix to a file of its own (or a pipe)."""
+    with open_output(wxfilename) as stream:
+        write_matrix(stream, array, binary)
+
+
+def save_vector(wxfilename: str, array: np.ndarray, binary: bool = True) -> None:
+    """Writes a vector to a file of its own (or a pipe)."""
+    with open_output(wxfilename) as stream:
+        write_vector(stream, array, binary)
