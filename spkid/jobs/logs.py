@@ -12,7 +12,7 @@ def succeeded(log: str | os.PathLike) -> bool:
 
 def last_lines(log: str | os.PathLike, count: int = 10) -> list[str]:
     """The last `count` lines that the job itself wrote (not the launcher's `#` lines)."""
-    return [line for line in _tail(log) if line.strip() and not line.startswith("# ")][-count:]
+    return [line for line in _tail(log) if line.strip() and not line.startswith("# ") and line != "#"][-count:]
 
 
 def last_words(log: str | os.PathLike) -> str:

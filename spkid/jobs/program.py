@@ -34,6 +34,7 @@ class Program(cli.Application):
 
     VERSION = __version__
     EXAMPLE: ClassVar[str] = ""
+    _unbound_switches = ("help-all", "completions")
 
     @classmethod
     def run(cls, argv: list[str] | None = None, *, exit: bool = True):
@@ -61,12 +62,11 @@ class Program(cli.Application):
             sys.exit(status)
         return program, status
 
-    @cli.switch(["-h", "--help"], overridable=True, group="Meta-switches", help="Prints this help message and quits")
-    def help(self) -> None:
-        """Prints the help message, which closes with the example."""
-        super().help()
+    def __init__(self, executable: str):
+        super().__init__(executable)
+        self.USAGE = f"    {{progname}} [options] {self._positional()}\n"
         if self.EXAMPLE:
-            print(f"Example:\n    {self.EXAMPLE}\n")
+            self.DESCRIPTION_MORE = f"Example:\n\n    {self.EXAMPLE}\n"
 
     def _parse_args(self, argv: list[str]):
         try:

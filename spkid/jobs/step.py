@@ -192,11 +192,12 @@ class Step:
                 return f"{kind} {path} is new"
             if name not in now:
                 return f"{kind} {path} is no longer used"
-            if now[name] == "missing" and before[name] != "missing":
+            if now[name] == before[name]:
+                continue
+            if now[name] == "missing":
                 return f"{kind} {path} is missing"
-            if now[name] != before[name]:
-                listed = now[name].partition("+")[0] == before[name].partition("+")[0]
-                return f"{'a file listed in ' if listed else ''}{kind} {path} changed"
+            listed = now[name].partition("+")[0] == before[name].partition("+")[0]
+            return f"{'a file listed in ' if listed else ''}{kind} {path} changed"
         return None
 
 

@@ -1,0 +1,50 @@
+# Sourced by run.sh (". utils/parse_options.sh") after its variables have their defaults: "--nj 8" or "--nj=8" sets
+# nj=8, "--stop-stage 3" sets stop_stage=3. Only variables that already exist can be set. Booleans are true or false.
+# "--config FILE" sources FILE first. "--help" prints the comment at the top of the script.
+# The positional arguments are left in "$@".
+
+_options_fail() { echo "$0: error: $*" >&2; exit 1; }
+
+_options_set() {
+  local name=${1//-/_} value=$2 known
+  [[ $name =~ ^[a-z][A-Za-z0-9_]*$ ]] || _options_fail "--$1 is not the name of an option"
+  if [ -z "${!name+set}" ]; then
+    known=$(sed -nE 's/^([a-z][A-Za-z0-9_]*)=.*/--\1/p' "$0" | sort -u | tr _ - | tr '\n' ' ')
+    _options_fail "unknown option --$1; known are: ${known:-none}"
+  fi
+  case ${!name} in
+    true | false)
+      [ "$value" = true ] || [ "$value" = false ] || _options_fail "--$1 is true or false, not '$value'"
+      ;;
+  esac
+  printf -v "$name" %s "$value"
+}
+
+for ((_options_index = 1; _options_index < $#; _options_index++)); do
+  if [ "${!_options_index}" = --config ]; then
+    _options_next=$((_options_index + 1))
+    [ -r "${!_options_next}" ] || _options_fail "--config ${!_options_next}: no such file"
+    . "${!_options_next}"
+  fi
+done
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    --help | -h)
+      sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"
+      exit 0
+      ;;
+    --config) shift 2 ;;
+    --) shift; break ;;
+    --*=*) _options_name=${1#--}; _options_set "${_options_name%%=*}" "${1#*=}"; shift ;;
+    --*)
+      [ $# -gt 1 ] || _options_fail "$1 needs a value"
+      _options_set "${1#--}" "$2"
+      shift 2
+      ;;
+    *) break ;;
+  esac
+done
+
+unset -f _options_set _options_fail
+unset _options_index _options_next _options_name
