@@ -1,7 +1,7 @@
 """Acoustic features of speech as Kaldi defines them, on NumPy arrays or torch tensors.
 
-    >>> from spkid.features import FbankOptions, fbank
-    >>> features = fbank(wave, FbankOptions(num_mel_bins=80))   # wave in +-1, 16 kHz -> (frames, 80) float32
+>>> from spkid.features import FbankOptions, fbank
+>>> features = fbank(wave, FbankOptions(num_mel_bins=80))  # wave in +-1, 16 kHz -> (frames, 80) float32
 """
 
 from spkid.features.cmvn import apply_cmvn_sliding, cmvn_window

@@ -9,9 +9,7 @@ from spkid.features.options import CmvnOptions
 VARIANCE_FLOOR = 1e-10
 
 
-def cmvn_window(
-    row: int | np.ndarray, total: int, options: CmvnOptions
-) -> tuple[int | np.ndarray, int | np.ndarray]:
+def cmvn_window(row: int | np.ndarray, total: int, options: CmvnOptions) -> tuple[int | np.ndarray, int | np.ndarray]:
     """The rows [begin, end) whose statistics normalise row `row` of an utterance of `total` frames.
 
     Neither bound ever decreases from one row to the next, so the rows [begin of start, end of stop - 1) are what

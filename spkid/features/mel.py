@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -64,8 +63,8 @@ def mel_bank(options: FbankOptions | MfccOptions, warp: float = 1.0) -> np.ndarr
         vtln_high = options.vtln_high if options.vtln_high >= 0 else nyquist + options.vtln_high
         require(
             low < options.vtln_low < vtln_high < high,
-            f"--vtln-low={options.vtln_low:g} and --vtln-high={vtln_high:g} must be in order between --low-freq={low:g} "
-            f"and --high-freq={high:g}",
+            f"--vtln-low={options.vtln_low:g} and --vtln-high={vtln_high:g} must be in order between "
+            f"--low-freq={low:g} and --high-freq={high:g} Hz",
         )
         require(
             warp > 0 and options.vtln_low * max(1.0, warp) < vtln_high * min(1.0, warp),
@@ -83,7 +82,7 @@ def mel_bank(options: FbankOptions | MfccOptions, warp: float = 1.0) -> np.ndarr
     empty = np.flatnonzero(~bank.any(axis=1))
     require(
         not len(empty),
-        f"mel bin {empty[0] if len(empty) else 0} of {bins} holds no bin of the {options.padded_window_size}-point Fourier "
+        f"mel filters {empty.tolist()} lie between two bins of the {options.padded_window_size}-point Fourier "
         "transform: use fewer --num-mel-bins or a longer --frame-length",
     )
     bank.flags.writeable = False

@@ -1,7 +1,8 @@
 """Options of feature extraction: Kaldi's names, Kaldi's defaults (but for dither), checked when they are made.
 
-Each class is frozen, so an options object can be a key of a cache and can be stored beside a model. Sources: feat/feature-window.h,
-feat/mel-computations.h, feat/feature-{fbank,mfcc,spectrogram}.h, feat/feature-functions.h, ivector/voice-activity-detection.h.
+Each class is frozen, so an options object can be a key of a cache and can be stored beside a model. Sources:
+feat/feature-window.h, feat/mel-computations.h, feat/feature-{fbank,mfcc,spectrogram}.h, feat/feature-functions.h and
+ivector/voice-activity-detection.h of Kaldi.
 """
 
 from __future__ import annotations
@@ -180,9 +181,7 @@ class CmvnOptions:
 
     def __post_init__(self) -> None:
         require(self.cmn_window > 0, f"--cmn-window must be positive, not {self.cmn_window}")
-        require(
-            self.center or self.min_cmn_window > 0, f"--min-cmn-window must be positive, not {self.min_cmn_window}"
-        )
+        require(self.center or self.min_cmn_window > 0, f"--min-cmn-window must be positive, not {self.min_cmn_window}")
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,30 @@
 """Spectrogram, filter-bank and cepstral features of whole utterances, for NumPy and torch arrays alike.
 
-The definitions are Kaldi's (feat/feature-{spectrogram,fbank,mfcc}.cc); the arithmetic is float32 on blocks of frames that
-stay in the processor's cache. torch itself is not imported: a tensor brings its own namespace.
+The definitions are Kaldi's (feat/feature-{spectrogram,fbank,mfcc}.cc); the arithmetic is float32 on blocks of frames
+that stay in the processor's cache. torch itself is not imported: a tensor brings its own namespace.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import array_api_compat
 import numpy as np
 
-from spkid.features.frames import (
-    AMPLITUDE,
-    ENERGY_FLOOR,
-    Array,
-    dither_generator,
-    frames_of,
-    window_function,
-)
+from spkid.features.frames import AMPLITUDE, ENERGY_FLOOR, Array, dither_generator, frames_of, window_function
 from spkid.features.mel import mel_bank
 from spkid.features.options import FbankOptions, FrameOptions, MfccOptions, SpectrogramOptions
 
-# Frames worked on at once: with NumPy few enough that they stay in a 1 MB second-level cache; a GPU wants them all.
-_NUMPY_BLOCK_FRAMES = 128
+# Frames worked on at once: with NumPy few enough that they stay in a second-level cache; a GPU wants them all.
+_NUMPY_BLOCK_FRAMES = 192
 _TORCH_BLOCK_FRAMES = 1 << 16
+# Neighbouring filters see few bins of the spectrum: a matrix product for each so many filters skips most zeros.
+_NUMPY_BAND_FILTERS = 16
+
+# Turns windowed, padded frames and their log energy before windowing, if that was asked for, into features.
+_Block = Callable[[Array, "Array | None"], Array]
 
 
 def spectrogram(wave: Array, options: SpectrogramOptions | None = None, *, utterance: str = "") -> Array:
@@ -41,8 +39,17 @@ def spectrogram(wave: Array, options: SpectrogramOptions | None = None, *, utter
         ([batch,] frames, padded_window_size / 2 + 1) float32; with return_raw_fft (..., padded_window_size).
     """
     options = options or SpectrogramOptions()
+    xp = array_api_compat.array_namespace(wave)
+
+    def block(frames: Array, raw: Array | None) -> Array:
+        spectrum = _spectrum(xp, frames)
+        if options.return_raw_fft:
+            return _packed(xp, spectrum)
+        logarithm = xp.log(_floored(xp, _power(xp, spectrum), ENERGY_FLOOR))
+        return xp.concat((_energy(xp, frames, raw, options.energy_floor), logarithm[..., 1:]), axis=-1)
+
     columns = options.padded_window_size if options.return_raw_fft else options.padded_window_size // 2 + 1
-    return _blockwise(wave, options, options.raw_energy, columns, partial(_spectrogram_block, options), utterance)
+    return _blockwise(xp, wave, options, options.raw_energy, columns, block, utterance)
 
 
 def fbank(wave: Array, options: FbankOptions | None = None, vtln_warp: float = 1.0, *, utterance: str = "") -> Array:
@@ -61,10 +68,21 @@ def fbank(wave: Array, options: FbankOptions | None = None, vtln_warp: float = 1
         InputError: if the cutoff frequencies, the number of bins or the warp factor cannot be.
     """
     options = options or FbankOptions()
+    xp = array_api_compat.array_namespace(wave)
+    bands = _mel_bands(xp, wave, options, vtln_warp)
+
+    def block(frames: Array, raw: Array | None) -> Array:
+        power = _power(xp, _spectrum(xp, frames))
+        energies = _mel_energies(xp, power if options.use_power else xp.sqrt(power), bands)
+        if options.use_log_fbank:
+            energies = xp.log(_floored(xp, energies, ENERGY_FLOOR))
+        if not options.use_energy:
+            return energies
+        energy = _energy(xp, frames, raw, options.energy_floor)
+        return xp.concat((energies, energy) if options.htk_compat else (energy, energies), axis=-1)
+
     columns = options.num_mel_bins + options.use_energy
-    raw_energy = options.use_energy and options.raw_energy
-    block = partial(_fbank_block, options, vtln_warp)
-    return _blockwise(wave, options, raw_energy, columns, block, utterance)
+    return _blockwise(xp, wave, options, options.use_energy and options.raw_energy, columns, block, utterance)
 
 
 def mfcc(wave: Array, options: MfccOptions | None = None, vtln_warp: float = 1.0, *, utterance: str = "") -> Array:
@@ -76,133 +94,140 @@ def mfcc(wave: Array, options: MfccOptions | None = None, vtln_warp: float = 1.0
         ([batch,] frames, num_ceps) float32.
     """
     options = options or MfccOptions()
+    xp = array_api_compat.array_namespace(wave)
+    bands = _mel_bands(xp, wave, options, vtln_warp)
+    transform = _constant(xp, wave, _cepstral_transform(options))
+
+    def block(frames: Array, raw: Array | None) -> Array:
+        energies = _mel_energies(xp, _power(xp, _spectrum(xp, frames)), bands)
+        cepstra = xp.log(_floored(xp, energies, ENERGY_FLOOR)) @ transform
+        if options.use_energy:
+            zeroth = _energy(xp, frames, raw, options.energy_floor)
+        else:
+            zeroth = cepstra[..., :1] * (math.sqrt(2.0) if options.htk_compat else 1.0)
+        others = cepstra[..., 1:]
+        return xp.concat((others, zeroth) if options.htk_compat else (zeroth, others), axis=-1)
+
     raw_energy = options.use_energy and options.raw_energy
-    block = partial(_mfcc_block, options, vtln_warp)
-    return _blockwise(wave, options, raw_energy, options.num_ceps, block, utterance)
-
-
-# A block function turns (windowed and padded frames, raw log energy or None) into features.
-BlockFunction = Callable[[Array, Array | None], Array]
+    return _blockwise(xp, wave, options, raw_energy, options.num_ceps, block, utterance)
 
 
 def _blockwise(
-    wave: Array, options: FrameOptions, raw_energy: bool, columns: int, block: BlockFunction, utterance: str
+    xp: Array, wave: Array, options: FrameOptions, raw_energy: bool, columns: int, block: _Block, utterance: str
 ) -> Array:
     """Cut `wave` into frames, prepare them and apply `block`, some frames at a time."""
-    xp = array_api_compat.array_namespace(wave)
-    device = array_api_compat.device(wave)
-    wave = xp.astype(wave, xp.float32, copy=False)
-    frames = frames_of(wave, options)
+    frames = frames_of(xp.astype(wave, xp.float32, copy=False), options)
     count = frames.shape[-2]
+    output = xp.empty((*frames.shape[:-1], columns), dtype=xp.float32, device=array_api_compat.device(wave))
+    prepare = _preparation(xp, wave, options, raw_energy, utterance)
     step = _NUMPY_BLOCK_FRAMES if array_api_compat.is_numpy_namespace(xp) else _TORCH_BLOCK_FRAMES
-    generator = dither_generator(options, utterance) if options.dither else None
-    window = _on_device(xp, device, _window, options)
-    parts = []
     for start in range(0, count, step):
-        prepared, energy = _prepare(xp, frames[..., start : start + step, :], window, options, raw_energy, generator)
-        parts.append(block(prepared, energy))
-    if not parts:
-        return xp.zeros((*wave.shape[:-1], 0, columns), dtype=xp.float32, device=device)
-    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-2)
+        stop = min(start + step, count)
+        output[..., start:stop, :] = block(*prepare(frames[..., start:stop, :]))
+    return output
 
 
-def _prepare(
-    xp: Array,
-    frames: Array,
-    window: Array,
-    options: FrameOptions,
-    raw_energy: bool,
-    generator: np.random.Generator | None,
-) -> tuple[Array, Array | None]:
-    """Scale, dither, centre, pre-emphasise, window and pad frames (..., frames, window_size); also their log energy."""
-    frames = frames * AMPLITUDE
-    if generator is not None:
-        noise = generator.standard_normal(frames.shape, dtype=np.float32) * np.float32(options.dither)
-        frames = frames + xp.asarray(noise, device=array_api_compat.device(frames))
-    if options.remove_dc_offset:
-        frames -= xp.mean(frames, axis=-1, keepdims=True)
-    energy = _log_energy(xp, frames) if raw_energy else None
-    if options.preemphasis_coefficient:
-        coefficient = options.preemphasis_coefficient
-        first = frames[..., :1] * (1.0 - coefficient)
-        frames = xp.concat((first, frames[..., 1:] - coefficient * frames[..., :-1]), axis=-1)
-    return frames * window, energy
+def _preparation(
+    xp: Array, wave: Array, options: FrameOptions, raw_energy: bool, utterance: str
+) -> Callable[[Array], tuple[Array, Array | None]]:
+    """What is done to frames (..., frames, window_size) before their Fourier transform.
+
+    They are scaled, dithered, centred, pre-emphasised, windowed and zero-padded, in this order; the log energy is
+    taken after centring.
+    """
+    size, coefficient = options.window_size, options.preemphasis_coefficient
+    window = window_function(options.window_type, size, options.blackman_coeff).astype(np.float32)
+    padding = options.padded_window_size - size
+    # Pre-emphasis takes the sample before the first to be like the first.
+    head = float(window[0]) * (1.0 - coefficient)
+    body = _constant(xp, wave, window[1:])
+    mean = _constant(xp, wave, np.full(size, 1.0 / size, np.float32))
+    generator = dither_generator(options, utterance) if options.dither else None
+
+    def prepare(frames: Array) -> tuple[Array, Array | None]:
+        frames = frames * AMPLITUDE
+        if generator is not None:
+            noise = generator.standard_normal(frames.shape, dtype=np.float32) * np.float32(options.dither)
+            frames = frames + _constant(xp, wave, noise)
+        if options.remove_dc_offset:
+            frames = frames - (frames @ mean)[..., None]
+        energy = _log_energy(xp, frames) if raw_energy else None
+        rest = frames[..., 1:]
+        if coefficient:
+            rest = rest - coefficient * frames[..., :-1]
+        parts = [frames[..., :1] * head, rest * body]
+        if padding:
+            parts.append(
+                xp.zeros((*frames.shape[:-1], padding), dtype=xp.float32, device=array_api_compat.device(wave))
+            )
+        return xp.concat(parts, axis=-1), energy
+
+    return prepare
 
 
-def _log_energy(xp: Array, frames: Array) -> Array:
-    """Natural logarithm of the sum of squares of each frame, floored: (..., frames, 1)."""
-    return xp.log(xp.clip(xp.linalg.vecdot(frames, frames)[..., None], ENERGY_FLOOR, None))
-
-
-def _spectrum(xp: Array, frames: Array, size: int) -> Array:
-    """Fourier transform of real frames zero-padded to `size`: (..., frames, size / 2 + 1) complex64."""
+def _spectrum(xp: Array, frames: Array) -> Array:
+    """Fourier transform of real frames (..., size): (..., size / 2 + 1) complex64."""
     if array_api_compat.is_numpy_namespace(xp):
-        # scipy transforms several frames at once in float32, numpy one by one.
+        # scipy transforms several frames at once, numpy one by one.
         import scipy.fft
 
-        return scipy.fft.rfft(frames, size, axis=-1)
-    return xp.fft.rfft(frames, n=size, axis=-1)
+        return scipy.fft.rfft(frames, axis=-1, overwrite_x=True)
+    return xp.fft.rfft(frames, axis=-1)
 
 
-def _power(xp: Array, frames: Array, size: int) -> Array:
-    """Power spectrum of frames: (..., frames, size / 2 + 1)."""
-    spectrum = _spectrum(xp, frames, size)
+def _power(xp: Array, spectrum: Array) -> Array:
     real, imaginary = xp.real(spectrum), xp.imag(spectrum)
     return real * real + imaginary * imaginary
 
 
-def _floored_energy(xp: Array, frames: Array, raw: Array | None, energy_floor: float) -> Array:
+def _packed(xp: Array, spectrum: Array) -> Array:
+    """A spectrum as Kaldi packs it into as many real numbers as the frame had: re 0, re N/2, re 1, im 1, ..."""
+    real, imaginary = xp.real(spectrum), xp.imag(spectrum)
+    even = real[..., :-1]
+    odd = xp.concat((real[..., -1:], imaginary[..., 1:-1]), axis=-1)
+    return xp.reshape(xp.stack((even, odd), axis=-1), (*even.shape[:-1], 2 * even.shape[-1]))
+
+
+def _floored(xp: Array, values: Array, floor: float) -> Array:
+    # clip() would do, but in NumPy it takes longer than all else that is done to a short utterance.
+    return xp.maximum(values, xp.asarray(floor, dtype=xp.float32, device=array_api_compat.device(values)))
+
+
+def _log_energy(xp: Array, frames: Array) -> Array:
+    """Natural logarithm of the sum of squares of each frame, floored: (..., frames, 1)."""
+    return xp.log(_floored(xp, xp.linalg.vecdot(frames, frames)[..., None], ENERGY_FLOOR))
+
+
+def _energy(xp: Array, frames: Array, raw: Array | None, energy_floor: float) -> Array:
     """The log energy to put out: that before windowing if it was computed, floored as the user wants."""
     energy = _log_energy(xp, frames) if raw is None else raw
-    return xp.clip(energy, math.log(energy_floor), None) if energy_floor > 0 else energy
+    return _floored(xp, energy, math.log(energy_floor)) if energy_floor > 0 else energy
 
 
-def _spectrogram_block(options: SpectrogramOptions, frames: Array, raw: Array | None) -> Array:
-    xp = array_api_compat.array_namespace(frames)
-    size = options.padded_window_size
-    if options.return_raw_fft:
-        spectrum = _spectrum(xp, frames, size)
-        pairs = xp.stack((xp.real(spectrum), xp.imag(spectrum)), axis=-1)
-        ends = xp.stack((pairs[..., 0, 0], pairs[..., -1, 0]), axis=-1)
-        inner = xp.reshape(pairs[..., 1:-1, :], (*frames.shape[:-1], size - 2))
-        return xp.concat((ends, inner), axis=-1)
-    logarithm = xp.log(xp.clip(_power(xp, frames, size), ENERGY_FLOOR, None))
-    energy = _floored_energy(xp, frames, raw, options.energy_floor)
-    return xp.concat((energy, logarithm[..., 1:]), axis=-1)
+def _mel_bands(
+    xp: Array, wave: Array, options: FbankOptions | MfccOptions, vtln_warp: float
+) -> list[tuple[int, int, Array]]:
+    """The mel filters in groups: (first bin, end bin, weights (bins, filters)) of the spectrum that each group sees."""
+    width = _NUMPY_BAND_FILTERS if array_api_compat.is_numpy_namespace(xp) else options.num_mel_bins
+    return [(first, end, _constant(xp, wave, weights)) for first, end, weights in _bands(options, vtln_warp, width)]
 
 
-def _mel_energies(options: FbankOptions | MfccOptions, vtln_warp: float, xp: Array, power: Array) -> Array:
-    """Filter-bank energies of a power or magnitude spectrum (the filters never use the Nyquist bin)."""
-    bank = _on_device(xp, array_api_compat.device(power), mel_bank, options, vtln_warp)
-    return power[..., :-1] @ xp.matrix_transpose(bank)
+@lru_cache(maxsize=64)
+def _bands(
+    options: FbankOptions | MfccOptions, vtln_warp: float, width: int
+) -> tuple[tuple[int, int, np.ndarray], ...]:
+    bank = mel_bank(options, vtln_warp)
+    bands = []
+    for start in range(0, len(bank), width):
+        group = bank[start : start + width]
+        used = np.flatnonzero(group.any(axis=0))
+        first, end = int(used[0]), int(used[-1]) + 1
+        bands.append((first, end, np.ascontiguousarray(group[:, first:end].T)))
+    return tuple(bands)
 
 
-def _fbank_block(options: FbankOptions, vtln_warp: float, frames: Array, raw: Array | None) -> Array:
-    xp = array_api_compat.array_namespace(frames)
-    power = _power(xp, frames, options.padded_window_size)
-    energies = _mel_energies(options, vtln_warp, xp, power if options.use_power else xp.sqrt(power))
-    if options.use_log_fbank:
-        energies = xp.log(xp.clip(energies, ENERGY_FLOOR, None))
-    if not options.use_energy:
-        return energies
-    energy = _floored_energy(xp, frames, raw, options.energy_floor)
-    return xp.concat((energies, energy) if options.htk_compat else (energy, energies), axis=-1)
-
-
-def _mfcc_block(options: MfccOptions, vtln_warp: float, frames: Array, raw: Array | None) -> Array:
-    xp = array_api_compat.array_namespace(frames)
-    energies = _mel_energies(options, vtln_warp, xp, _power(xp, frames, options.padded_window_size))
-    transform = _on_device(xp, array_api_compat.device(frames), _cepstral_transform, options)
-    cepstra = xp.log(xp.clip(energies, ENERGY_FLOOR, None)) @ transform
-    if options.use_energy:
-        zeroth = _floored_energy(xp, frames, raw, options.energy_floor)
-    else:
-        zeroth = cepstra[..., :1] * (math.sqrt(2.0) if options.htk_compat else 1.0)
-    return xp.concat((cepstra[..., 1:], zeroth) if options.htk_compat else (zeroth, cepstra[..., 1:]), axis=-1)
-
-
-def _window(options: FrameOptions) -> np.ndarray:
-    return window_function(options.window_type, options.window_size, options.blackman_coeff).astype(np.float32)
+def _mel_energies(xp: Array, power: Array, bands: list[tuple[int, int, Array]]) -> Array:
+    return xp.concat([power[..., first:end] @ weights for first, end, weights in bands], axis=-1)
 
 
 @lru_cache(maxsize=32)
@@ -217,7 +242,6 @@ def _cepstral_transform(options: MfccOptions) -> np.ndarray:
     return transform.astype(np.float32)
 
 
-def _on_device(xp: Array, device: Array, make: Callable[..., np.ndarray], *arguments: object) -> Array:
-    """The constant `make(*arguments)` as an array of the namespace `xp`."""
-    constant = make(*arguments)
-    return constant if array_api_compat.is_numpy_namespace(xp) else xp.asarray(constant, device=device)
+def _constant(xp: Array, wave: Array, constant: np.ndarray) -> Array:
+    """`constant` as an array of the kind, and on the device, of `wave`."""
+    return constant if array_api_compat.is_numpy_namespace(xp) else xp.asarray(constant, device=wave.device)
