@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Mean and standard deviation of each utterance's features, as one vector: the baseline that a network has to beat."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from plumbum import cli
+
+from spkid.data.front_end import read_record
+from spkid.features import select_voiced
+from spkid.jobs import Program, Step, progress
+from spkid.kaldi import InputError
+from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter, open_table, read_script
+
+
+def statistics(features: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation over time, (frames, dims) -> (2 * dims,) float32. No frames: InputError."""
+    if not len(features):
+        raise InputError("no frame of speech is left")
+    features = features.astype(np.float64)
+    return np.concatenate([features.mean(axis=0), features.std(axis=0)]).astype(np.float32)
+
+
+class ExtractStatistics(Program):
+    """Writes <out-dir>/statistics.{ark,scp}: mean and standard deviation of each utterance's voiced frames.
+
+    Reads feats.scp and vad.scp of the data directory, where the features are not yet those of the voiced frames alone.
+    """
+
+    EXAMPLE = "steps/extract_statistics.py data/test exp/statistics/test"
+
+    min_fraction = cli.SwitchAttr(
+        "--min-fraction", cli.Range(0, 1), default=0.95, help="fail if fewer of the utterances than this could be done"
+    )
+    force = cli.Flag("--force", help="repeat the step even if nothing has changed")
+
+    def main(self, data_dir: str, out_dir: str) -> int:
+        data, out = Path(data_dir), Path(out_dir)
+        outputs = [out / "statistics.ark", out / "statistics.scp"]
+        is_selected = "vad" in read_record(data).applied
+        inputs = [data / "feats.scp"] if is_selected else [data / "feats.scp", data / "vad.scp"]
+        for path in inputs:
+            if not path.is_file():
+                maker = "steps/make_mfcc.py" if path.name == "feats.scp" else "steps/compute_vad_decision.py"
+                raise InputError(f"{path} is missing: run {maker} on {data} first")
+        with Step("extract_statistics", out, inputs, {}, outputs, self.force) as step:
+            if step.is_done:
+                return 0
+            given, failed = write_statistics(inputs, outputs)
+            for utterance, reason in failed.items():
+                print(f"extract_statistics: {utterance} is left out: {reason}", file=sys.stderr)
+            done = given - len(failed)
+            if done < max(1, self.min_fraction * given):
+                raise InputError(f"{done} of {given} utterances of {data} done, fewer than --min-fraction allows")
+            step.finish(f"{done} of {given} utterances of {data}", given=given, failed=failed)
+        return 0
+
+
+def write_statistics(inputs: list[Path], outputs: list[Path]) -> tuple[int, dict[str, str]]:
+    """Writes the vectors; returns how many utterances there are, and why those that could not be done could not."""
+    utterances = read_script(str(inputs[0]))
+    failed = {}
+    tables = [open_table(f"scp:{path}", MATRIX if path.name == "feats.scp" else VECTOR) for path in inputs]
+    with TableWriter(f"ark,scp:{outputs[0]},{outputs[1]}", VECTOR) as writer:
+        for utterance in progress(utterances, "statistics", unit="utterances"):
+            try:
+                features, *decisions = (table[utterance] for table in tables)
+                writer.write(utterance, statistics(select_voiced(features, *decisions) if decisions else features))
+            except InputError as error:
+                failed[utterance] = str(error)
+            except KeyError:
+                failed[utterance] = f"{inputs[-1]} has no such utterance"
+    return len(utterances), failed
+
+
+if __name__ == "__main__":
+    ExtractStatistics.run()
