@@ -84,7 +84,7 @@ def read_waves(
 
     Yields:
         `(id, Wave)` with (samples,) float32 in +-1, or `(id, InputError)` where this one cannot be had: the message names the
-        id, the file and what to do. The caller counts it and goes on.
+        file and what to do. The caller notes both (`Report.add_failed`) and goes on.
 
     Raises:
         InputError: the table or the file of segments itself cannot be read.
@@ -98,7 +98,7 @@ def read_waves(
                 with Recording(rxfilename) as recording:
                     wave = prepare(recording.read(), recording.rate, recording.name, key)
             except InputError as error:
-                yield key, InputError(f"{key}: {error}")
+                yield key, error
             else:
                 yield key, wave
     else:
@@ -106,7 +106,7 @@ def read_waves(
             try:
                 prepared = prepare(wave.samples, wave.rate, rspecifier, key)
             except InputError as error:
-                yield key, InputError(f"{key}: {error}")
+                yield key, error
             else:
                 yield key, prepared
 
@@ -128,7 +128,7 @@ def _read_segments(
             samples = _cut(recording, segment, limits)
             wave = prepare(samples, recording.rate, recording.name, utterance, segment.channel)
         except InputError as error:
-            yield utterance, InputError(f"{utterance}: {error}")
+            yield utterance, error
         else:
             yield utterance, wave
     if isinstance(recording, Recording):
