@@ -1,4 +1,4 @@
-"""Kaldi's compressed matrices (matrix/compressed-matrix.cc), in the float32 arithmetic of Kaldi, whole matrices at once.
+"""Kaldi's compressed matrices (matrix/compressed-matrix.cc), in Kaldi's float32 arithmetic, whole matrices at once.
 
 Three layouts share one header of 16 bytes (minimum, range, rows, columns):
 
@@ -142,8 +142,7 @@ def decompress_columns(
     low = np.stack([p0, p25, p75], axis=1)
     width = np.stack([p25 - p0, p75 - p25, p100 - p75], axis=1)
     table = _code_values(low, width)
-    columns, rows = codes.shape
-    first = np.arange(columns, dtype=np.intp)[:, None] << 8
+    first = np.arange(len(codes), dtype=np.intp)[:, None] << 8
     return np.ascontiguousarray(table.ravel()[codes + first].T)
 
 

@@ -42,6 +42,16 @@ class _Matrix:
         matrix.write_matrix(stream, np.asarray(value, dtype=np.float32), binary, self.compression if binary else None)
 
 
+class _Shape:
+    """(rows, columns) of matrices, whose data are not read; for reading only."""
+
+    def read(self, stream: BinaryIO) -> tuple[int, int]:
+        return matrix.read_shape(stream)
+
+    def load(self, rxfilename: str) -> tuple[int, int]:
+        return matrix.matrix_shape(rxfilename)
+
+
 class _Vector:
     """float32 vectors, (dims,)."""
 
@@ -128,6 +138,7 @@ class _Number:
 
 
 MATRIX = _Matrix()
+SHAPE = _Shape()
 VECTOR = _Vector()
 INT_VECTOR = _IntVector()
 TOKENS = _Tokens()

@@ -53,6 +53,24 @@ def read_matrix(stream: BinaryIO, binary: bool | None = None) -> np.ndarray:
     return decode(header, _read_array(stream, header))
 
 
+def read_shape(stream: BinaryIO) -> tuple[int, int]:
+    """Rows and columns of one matrix; its data are passed over (in a file without being read). See read_matrix."""
+    binary, first = _read_mark(stream, None)
+    if not binary:
+        return _parse_text_matrix(_read_text(stream, first), stream_name(stream)).shape
+    header = _read_header(stream)
+    if header.layout.endswith("V"):
+        raise InputError(f"{stream_name(stream)}: holds a vector where a matrix was expected")
+    left = bytes_left(stream)
+    if left is None:
+        _read_array(stream, header)
+    elif left < header.data_bytes:
+        raise truncated(stream_name(stream), header, left)
+    else:
+        stream.seek(header.data_bytes, os.SEEK_CUR)
+    return header.rows, header.columns
+
+
 def read_vector(stream: BinaryIO, binary: bool | None = None) -> np.ndarray:
     """Reads one vector, (dims,): float32, or float64 where it was stored so or is text. See read_matrix."""
     binary, first = _read_mark(stream, binary)
@@ -258,22 +276,14 @@ def load_matrix(rxfilename: str) -> np.ndarray:
 
 
 def matrix_shape(rxfilename: str) -> tuple[int, int]:
-    """Rows and columns of a matrix; of a binary matrix in a file, from its header alone."""
+    """Rows and columns of the matrix that load_matrix would return; in a binary file only the header is read."""
     name, text = split_range(rxfilename)
-    if text is None and not is_pipe(name) and name not in ("", "-"):
-        with open_input(name) as stream:
-            binary, first = _read_mark(stream, None)
-            if binary:
-                header = _read_header(stream)
-                left = bytes_left(stream)
-                if left is not None and left < header.data_bytes:
-                    raise truncated(name, header, left)
-                return header.rows, header.columns
-            return _parse_text_matrix(_read_text(stream, first), name).shape
-    if text is not None and not is_pipe(name):
-        rows, columns = parse_range(text, *matrix_shape(name), name)
-        return rows.stop - rows.start, columns.stop - columns.start
-    return load_matrix(rxfilename).shape
+    with open_input(name) as stream:
+        shape = read_shape(stream)
+    if text is None:
+        return shape
+    rows, columns = parse_range(text, *shape, name)
+    return rows.stop - rows.start, columns.stop - columns.start
 
 
 def read_rows(rxfilename: str, start: int, stop: int) -> np.ndarray:

@@ -236,7 +236,9 @@ def _refuse_count(rest: list[str], minimum: int, maximum: int | None) -> None:
     late = [argument for argument in rest if argument.startswith("--")]
     if late:
         raise InputError(f"options come before the file names: move {late[0]} to the front")
-    wanted = str(minimum) if minimum == maximum else f"{minimum} or more" if maximum is None else f"{minimum} to {maximum}"
+    wanted = f"{minimum} or more" if maximum is None else f"{minimum} to {maximum}"
+    if minimum == maximum:
+        wanted = str(minimum)
     raise InputError(f"{len(rest)} arguments where {wanted} are needed; see --help")
 
 

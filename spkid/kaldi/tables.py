@@ -2,18 +2,19 @@
 
 To read: `ark:rxfilename`, `scp:rxfilename`, with options such as `scp,p:` (leave out what cannot be read), `ark,s,cs:`
 (keys sorted, and asked for in order: an archive is then read once, in bounded memory), `ark,o:` (each key asked for
-once). To write: `ark:wxfilename`, `ark,t:` (text), `ark,scp:archive,script`, `scp:rxfilename` (each value to the file the
-script names).
+once). To write: `ark:wxfilename`, `ark,t:` (text), `ark,scp:archive,script`, `scp:rxfilename` (each value to the file
+that the script names).
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from spkid.kaldi.errors import InputError
-from spkid.kaldi.holders import FLOAT, INT, INT_VECTOR, MATRIX, TOKEN, TOKENS, VECTOR, Holder, compressed_matrix
+from spkid.kaldi.holders import FLOAT, INT, INT_VECTOR, MATRIX, SHAPE, TOKEN, TOKENS, VECTOR, Holder, compressed_matrix
 from spkid.kaldi.io import is_pipe, open_input, open_output, split_offset
 from spkid.kaldi.lists import check_id, read_id_map, read_lines, read_list, read_script, write_id_map
 from spkid.kaldi.logging import warn
@@ -24,6 +25,7 @@ __all__ = [
     "INT",
     "INT_VECTOR",
     "MATRIX",
+    "SHAPE",
     "TOKEN",
     "TOKENS",
     "VECTOR",
@@ -232,7 +234,7 @@ class ScriptTable:
         self._last: tuple[str, Any] | None = None
         if "s" in specifier.options:
             keys = list(self._names)
-            for previous, key in zip(keys, keys[1:], strict=False):
+            for previous, key in itertools.pairwise(keys):
                 if key < previous:
                     raise _unsorted(specifier, previous, key)
 
