@@ -140,7 +140,7 @@ class Step:
             "options": self.options,
             "inputs": self._input_fingerprints,
             "outputs": outputs,
-            "versions": _versions(),
+            "versions": versions(),
             "facts": facts,
         }
         with atomic_write(self.done_file) as stream:
@@ -171,7 +171,7 @@ class Step:
     def _reason_to_run(self, record: dict) -> str | None:
         if self.force:
             return "--force"
-        if record.get("step") != self.name or not RECORD_KEYS <= record.keys():
+        if record.get("step") != self.name or not record.keys() >= RECORD_KEYS:
             return f"{self.done_file} is not a record of this step"
         before = record["options"]
         for name in dict.fromkeys([*self.options, *before]):
@@ -228,11 +228,12 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ",".join(f"{first}:{last}" if last > first or len(runs) == 1 else f"{first}" for first, last in runs)
 
 
-def _versions() -> dict[str, str]:
-    versions = {"spkid": __version__, "python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Versions of this package, Python and the packages that numbers depend on, by name."""
+    found = {"spkid": __version__, "python": platform.python_version()}
     for package in RECORDED_PACKAGES:
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
