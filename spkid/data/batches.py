@@ -1,0 +1,106 @@
+"""Batches of chunks as tensors.
+
+What a chunk holds depends on the seed, the epoch, the utterance's id and how often it was drawn before, and on nothing
+else: not on the number of reading processes, nor on where an interrupted epoch was taken up again.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from spkid.data.plan import EpochPlan
+from spkid.data.source import FeatureSource, MemorySource
+
+
+@dataclass(frozen=True)
+class SpecAugment:
+    """How many masks a chunk gets and how wide they may be (frames, feature dimensions)."""
+
+    time_masks: int = 0
+    time_width: int = 10
+    frequency_masks: int = 0
+    frequency_width: int = 8
+
+    def apply(self, chunk: np.ndarray, rng: np.random.Generator) -> None:
+        """Sets random bands of the chunk (frames, dims) to 0, in place. Park et al., "SpecAugment", 2019."""
+        for _ in range(self.time_masks):
+            start, stop = _band(rng, len(chunk), self.time_width)
+            chunk[start:stop] = 0.0
+        for _ in range(self.frequency_masks):
+            start, stop = _band(rng, chunk.shape[1], self.frequency_width)
+            chunk[:, start:stop] = 0.0
+
+
+def _band(rng: np.random.Generator, size: int, widest: int) -> tuple[int, int]:
+    width = int(rng.integers(0, min(widest, size) + 1))
+    start = int(rng.integers(0, size - width + 1))
+    return start, start + width
+
+
+def chunk_rng(seed: int, epoch: int, utterance: str, draw: int) -> np.random.Generator:
+    """The random numbers of one chunk."""
+    digest = hashlib.blake2b(f"{seed} {epoch} {draw} {utterance}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+
+def read_chunk(
+    source: FeatureSource | MemorySource, index: int, frames: int, rng: np.random.Generator
+) -> np.ndarray:
+    """A random chunk of `frames` rows, (frames, dims), a copy; a shorter utterance is repeated to that length."""
+    available = int(source.num_frames[index])
+    if available >= frames:
+        start = int(rng.integers(0, available - frames + 1))
+        return np.array(source.rows(index, start, start + frames))
+    return source.whole(index)[np.arange(frames) % available]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """features (chunks, frames, dims) float32, labels (chunks,) int64, and whose chunks they are."""
+
+    features: torch.Tensor
+    labels: torch.Tensor
+    ids: list[str]
+
+
+class EpochBatches(torch.utils.data.Dataset):
+    """The micro-batches of an epoch by their number."""
+
+    def __init__(
+        self,
+        source: FeatureSource | MemorySource,
+        labels: np.ndarray,
+        plan: EpochPlan,
+        seed: int,
+        epoch: int,
+        augment: SpecAugment,
+    ) -> None:
+        self.source, self.labels, self.plan = source, labels, plan
+        self.seed, self.epoch, self.augment = seed, epoch, augment
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, number: int) -> Batch:
+        members = self.plan.utterances[number]
+        frames = int(self.plan.frames[number])
+        features = np.empty((len(members), frames, self.source.dims), np.float32)
+        for row, (index, draw) in enumerate(zip(members, self.plan.draws[number], strict=True)):
+            rng = chunk_rng(self.seed, self.epoch, self.source.ids[index], int(draw))
+            features[row] = read_chunk(self.source, int(index), frames, rng)
+            self.augment.apply(features[row], rng)
+        return Batch(
+            torch.from_numpy(features),
+            torch.from_numpy(self.labels[members].astype(np.int64)),
+            [self.source.ids[index] for index in members],
+        )
+
+
+def iterate(batches: EpochBatches, first: int, workers: int) -> Iterator[Batch]:
+    """The micro-batches from number `first` on, in order, read ahead by `workers` processes."""
+    yield from torch.utils.data.DataLoader(
+        batches, batch_size=None, sampler=range(first, len(batches)), num_workers=workers
+    )

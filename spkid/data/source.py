@@ -1,0 +1,185 @@
+"""The features of a data directory as the network sees them, by the row.
+
+Mean normalisation and the removal of non-speech are done on the fly where the directory has not applied them, and give
+exactly what written-out features hold. Only the rows behind the rows asked for are read (for `cmn_utterance`: all).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spkid.data.front_end import FeatureRecord, sliding_window
+from spkid.features import CmvnOptions, apply_cmvn_sliding, cmvn_window
+from spkid.kaldi import InputError
+from spkid.kaldi.matrix import load_vector, matrix_shape, read_rows
+from spkid.kaldi.tables import read_id_map, read_script
+
+
+class FeatureSource:
+    """Utterances of a data directory under some transforms.
+
+    Args:
+        data_dir: with feats.scp, vad.scp where "vad" is among the transforms, and preferably utt2num_frames.
+        transforms: what is done on the fly, in this order: `FeatureRecord.remaining`.
+        utterances: the ids wanted, in the order of all arrays here; by default all of feats.scp.
+
+    `num_frames` holds the frames of each utterance after the transforms, (utterances,) int64. Raises InputError for an
+    utterance that lacks its features or its voice activity decisions.
+    """
+
+    def __init__(
+        self, data_dir: str | Path, transforms: Sequence[str], utterances: Sequence[str] | None = None
+    ) -> None:
+        self.data_dir = Path(data_dir)
+        self._cmn_window: int | None = None
+        self._cmn_utterance = False
+        self._vad = False
+        for transform in transforms:
+            if transform == "vad":
+                self._vad = True
+            elif transform == "cmn_utterance":
+                self._cmn_utterance = True
+            elif (window := sliding_window(transform)) is not None:
+                self._cmn_window = window
+            else:
+                known = "cmn_sliding_N, cmn_utterance, vad"
+                raise InputError(f"unknown transform '{transform}' of features (known: {known})")
+        if self._vad and list(transforms)[-1] != "vad":
+            raise InputError(f"{' then '.join(transforms)}: means are taken before non-speech is removed")
+        scripts = read_script(self.data_dir / "feats.scp")
+        self.ids = list(scripts) if utterances is None else list(utterances)
+        self._feats = _pick(scripts, self.ids, self.data_dir / "feats.scp")
+        self._voiced_files: list[str] = []
+        if self._vad:
+            path = self.data_dir / "vad.scp"
+            self._voiced_files = _pick(read_script(path), self.ids, path)
+        self.raw_frames = self._count_raw_frames()
+        self.num_frames = self._count_voiced_frames() if self._vad else self.raw_frames
+        self.dims = matrix_shape(self._feats[0])[1] if self.ids else 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, index: int, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of the utterance after the transforms, (stop - start, dims) float32."""
+        if stop <= start:
+            return np.zeros((0, self.dims), np.float32)
+        if not self._vad:
+            return self._normalized(index, start, stop)
+        voiced = self._voiced(index)[start:stop]
+        if len(voiced) < stop - start:
+            raise InputError(
+                f"{self.data_dir / 'vad.scp'}: utterance {self.ids[index]} has fewer frames of speech than recorded in "
+                f"utt2num_voiced; run the preparation of features again"
+            )
+        first, last = int(voiced[0]), int(voiced[-1]) + 1
+        return self._normalized(index, first, last)[voiced - first]
+
+    def whole(self, index: int) -> np.ndarray:
+        """All rows of the utterance after the transforms, (num_frames, dims) float32."""
+        return self.rows(index, 0, int(self.num_frames[index]))
+
+    def _normalized(self, index: int, start: int, stop: int) -> np.ndarray:
+        total = int(self.raw_frames[index])
+        if self._cmn_window is not None:
+            options = CmvnOptions(cmn_window=self._cmn_window, center=True)
+            first, last = cmvn_window(start, total, options)[0], cmvn_window(stop - 1, total, options)[1]
+            values = apply_cmvn_sliding(
+                self._read(index, first, last), options, first=first, total=total, start=start, stop=stop
+            )
+        elif self._cmn_utterance:
+            whole = self._read(index, 0, total)
+            values = whole[start:stop] - whole.mean(axis=0, dtype=np.float64).astype(np.float32)
+        else:
+            values = self._read(index, start, stop)
+        return values
+
+    def _read(self, index: int, start: int, stop: int) -> np.ndarray:
+        try:
+            values = read_rows(self._feats[index], start, stop)
+        except InputError as error:
+            raise InputError(f"utterance {self.ids[index]}: {error}") from None
+        values = np.asarray(values, np.float32)
+        if values.shape[1] != self.dims:
+            raise InputError(
+                f"{self.data_dir / 'feats.scp'}: utterance {self.ids[index]} has features of {values.shape[1]} "
+                f"dimensions, the first one has {self.dims}"
+            )
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.data_dir / 'feats.scp'}: utterance {self.ids[index]} has NaN or infinite features")
+        return values
+
+    def _voiced(self, index: int) -> np.ndarray:
+        decisions = load_vector(self._voiced_files[index])
+        if len(decisions) != self.raw_frames[index]:
+            raise InputError(
+                f"{self.data_dir / 'vad.scp'}: utterance {self.ids[index]} has {len(decisions)} decisions, "
+                f"feats.scp has {self.raw_frames[index]} frames; compute them from these features again"
+            )
+        return np.flatnonzero(decisions)
+
+    def _count_raw_frames(self) -> np.ndarray:
+        path = self.data_dir / "utt2num_frames"
+        if path.exists():
+            return _counts(path, self.ids)
+        return np.array([matrix_shape(rxfilename)[0] for rxfilename in self._feats], np.int64)
+
+    def _count_voiced_frames(self) -> np.ndarray:
+        path = self.data_dir / "utt2num_voiced"
+        if path.exists():
+            return _counts(path, self.ids)
+        return np.array([len(self._voiced(index)) for index in range(len(self.ids))], np.int64)
+
+
+class MemorySource:
+    """The same rows as another source, all read once and kept: (total frames, dims) float32 in one array."""
+
+    def __init__(self, source: FeatureSource) -> None:
+        self.ids, self.num_frames, self.dims = source.ids, source.num_frames, source.dims
+        self._offsets = np.concatenate([[0], np.cumsum(source.num_frames)])
+        self._rows = np.empty((int(self._offsets[-1]), source.dims), np.float32)
+        for index in range(len(source)):
+            self._rows[self._offsets[index] : self._offsets[index + 1]] = source.whole(index)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, index: int, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of the utterance, (stop - start, dims) float32; not to be written to."""
+        first = int(self._offsets[index])
+        return self._rows[first + start : first + stop]
+
+    def whole(self, index: int) -> np.ndarray:
+        """All rows of the utterance; not to be written to."""
+        return self.rows(index, 0, int(self.num_frames[index]))
+
+
+def keep_in_memory(source: FeatureSource, memory_mb: int) -> FeatureSource | MemorySource:
+    """The source read into memory where it fits in `memory_mb` megabytes, else the source itself."""
+    size = int(source.num_frames.sum()) * source.dims * 4
+    return MemorySource(source) if size <= memory_mb * 2**20 else source
+
+
+def open_source(
+    data_dir: str | Path, record: FeatureRecord, wanted: Sequence[str], utterances: Sequence[str] | None = None
+) -> FeatureSource:
+    """The source that gives a directory's features under all the transforms wanted, doing those that are not done."""
+    return FeatureSource(data_dir, record.remaining(wanted, data_dir), utterances)
+
+
+def _pick(scripts: dict[str, str], ids: Sequence[str], path: Path) -> list[str]:
+    missing = [utterance for utterance in ids if utterance not in scripts]
+    if missing:
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise InputError(f"{path}: has no entry for utterance {missing[0]}{more}")
+    return [scripts[utterance] for utterance in ids]
+
+
+def _counts(path: Path, ids: Sequence[str]) -> np.ndarray:
+    counts = _pick(read_id_map(path), ids, path)
+    try:
+        return np.array([int(count) for count in counts], np.int64)
+    except ValueError:
+        bad = next(utterance for utterance, count in zip(ids, counts, strict=True) if not count.isdigit())
+        raise InputError(f"{path}: the count of utterance {bad} is not a whole number") from None

@@ -1,0 +1,273 @@
+"""The training recipe: one YAML file, read into dataclasses.
+
+    seed: 0
+    features: {type: mfcc, cmn: sliding, cmn_window: 300, vad: true}
+    model: {name: xvector, channels: 256}
+    loss: {name: am_softmax, margin: 0.2, scale: 30}
+    data: {chunk_frames: [200, 300], micro_batch: 64}
+    optimizer: {name: adam, lr: 1e-3}
+    schedule: {name: one_cycle, epochs: 20}
+
+Every key has a default but `features.type`, and every unknown key is an error that names the nearest known one. The
+sections `model`, `loss`, `optimizer` and `schedule` take a `name` and the options of what it names, checked against it.
+`--set optimizer.lr=0.01` on a command line changes one value after the file is read.
+"""
+
+import dataclasses
+import difflib
+import inspect
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spkid.data.front_end import CMN_KINDS
+from spkid.data.plan import SAMPLERS
+from spkid.kaldi import InputError
+from spkid.nnet import LOSSES, NETWORKS, loss_options, network_options
+from spkid.train import optimizers, schedules, yaml_text
+
+PRECISIONS = ("float32", "bf16")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """What the network sees: the kind of features (checked against the data's feats.json) and what is done to them."""
+
+    type: str
+    cmn: str = "sliding"  # sliding, utterance or none; sliding is Kaldi's, centred
+    cmn_window: int = 300  # frames, of sliding
+    vad: bool = True  # only frames that vad.scp calls speech
+
+    def check(self) -> None:
+        _one_of("features.cmn", self.cmn, CMN_KINDS)
+        _positive("features.cmn_window", self.cmn_window)
+
+
+@dataclass(frozen=True)
+class SpecAugmentConfig:
+    """Random bands of time and frequency replaced by 0, the mean of normalised features (Park et al., 2019)."""
+
+    time_masks: int = 0
+    time_width: int = 10  # frames, the widest mask
+    frequency_masks: int = 0
+    frequency_width: int = 8  # feature dimensions, the widest mask
+
+    def check(self) -> None:
+        for key in ("time_masks", "time_width", "frequency_masks", "frequency_width"):
+            _at_least_zero(f"data.spec_augment.{key}", getattr(self, key))
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How the training set becomes batches."""
+
+    chunk_frames: list[int] = field(default_factory=lambda: [200])  # every micro-batch draws one of these lengths
+    chunks_per_utterance: int = 1  # in an epoch; of "balanced": on average
+    sampler: str = "shuffled"  # or "balanced": as many chunks of every speaker
+    micro_batch: int = 64  # chunks that batch normalisation sees together
+    micro_batches: int = 1  # accumulated for one update; a batch is micro_batch * micro_batches chunks
+    workers: int = 0  # reading processes; changes the speed, never the batches
+    memory_mb: int = 1024  # a set whose features fit is read once and kept; 0: always read from disk
+    spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
+
+    def check(self) -> None:
+        if not self.chunk_frames:
+            raise InputError("data.chunk_frames is empty: give at least one length in frames")
+        for frames in self.chunk_frames:
+            _positive("data.chunk_frames", frames)
+        for key in ("chunks_per_utterance", "micro_batches"):
+            _positive(f"data.{key}", getattr(self, key))
+        if self.micro_batch < 2:
+            raise InputError(f"data.micro_batch is {self.micro_batch}: batch normalisation needs at least 2 chunks")
+        for key in ("workers", "memory_mb"):
+            _at_least_zero(f"data.{key}", getattr(self, key))
+        _one_of("data.sampler", self.sampler, SAMPLERS)
+        self.spec_augment.check()
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Utterances of the training speakers held out from training, and trials of other speakers where they are given."""
+
+    fraction: float = 0.05  # of each speaker's utterances; every speaker keeps at least two thirds for training
+    max_utterances: int = 1000
+    every: int = 1  # epochs
+    trials_every: int = 5  # epochs; the EER on the development trials; always after the last epoch; 0: never
+
+    def check(self) -> None:
+        if not 0 <= self.fraction <= 0.5:
+            raise InputError(f"validation.fraction must lie in 0 to 0.5, not {self.fraction:g}")
+        _positive("validation.every", self.every)
+        _at_least_zero("validation.max_utterances", self.max_utterances)
+        _at_least_zero("validation.trials_every", self.trials_every)
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When the state of training is written; the newest `keep` files stay."""
+
+    minutes: float = 10.0  # between checkpoints inside an epoch; there is always one at its end
+    keep: int = 2
+
+    def check(self) -> None:
+        if not self.minutes > 0:
+            raise InputError(f"checkpoints.minutes must be positive, not {self.minutes:g}")
+        _positive("checkpoints.keep", self.keep)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One system."""
+
+    features: FeatureConfig
+    seed: int = 0
+    threads: int = 2  # of one process; part of the recipe, because sums depend on it in the last digit
+    device: str = "auto"
+    precision: str = "float32"
+    model: dict[str, Any] = field(default_factory=lambda: {"name": "xvector"})
+    loss: dict[str, Any] = field(default_factory=lambda: {"name": "softmax"})
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: dict[str, Any] = field(default_factory=lambda: {"name": "adam"})
+    schedule: dict[str, Any] = field(default_factory=lambda: {"name": "one_cycle", "epochs": 20})
+    clip_norm: float = 5.0  # the gradient is scaled down to this norm; 0: never
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    def check(self) -> None:
+        """Raise InputError for the first value that cannot be right."""
+        _at_least_zero("seed", self.seed)
+        _positive("threads", self.threads)
+        _one_of("device", self.device, DEVICES)
+        _one_of("precision", self.precision, PRECISIONS)
+        _at_least_zero("clip_norm", self.clip_norm)
+        for part in (self.features, self.data, self.validation, self.checkpoints):
+            part.check()
+        _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
+        _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
+        _check_named("optimizer", self.optimizer, optimizers.OPTIMIZERS, optimizers.options)
+        _check_named("schedule", self.schedule, schedules.SCHEDULES, schedules.options)
+        _positive("optimizer.lr", self.optimizer.get("lr", optimizers.DEFAULT_LR))
+        schedules.check(self.schedule)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON and YAML store them."""
+        return dataclasses.asdict(self)
+
+
+def load_config(path: str | Path, overrides: typing.Iterable[str] = ()) -> TrainConfig:
+    """The recipe in the YAML file `path`, with `overrides` ("optimizer.lr=0.01") applied. Raises InputError."""
+    values = yaml_text.load(path)
+    for override in overrides:
+        _override(values, override)
+    return config_from_dict(values, str(path))
+
+
+def config_from_dict(values: dict[str, Any], source: str) -> TrainConfig:
+    """The recipe in a plain dictionary; `source` names it in errors. Raises InputError."""
+    config = _fill(TrainConfig, values, source, "")
+    try:
+        config.check()
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    return config
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {override}: write it as key=value, for example --set optimizer.lr=0.01")
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise InputError(f"--set {override}: '{section}' is a value, not a section")
+    values[last] = yaml_text.parse_value(text, f"--set {override}")
+
+
+def _fill(kind: type, values: Any, source: str, prefix: str) -> Any:
+    if not isinstance(values, dict):
+        raise InputError(f"{source}: '{prefix.rstrip('.') or 'the file'}' must be a section of keys and values")
+    hints = typing.get_type_hints(kind)
+    known = {item.name: item for item in dataclasses.fields(kind)}
+    filled = {}
+    for key, value in values.items():
+        if key not in known:
+            raise InputError(f"{source}: {_unknown_key(prefix, str(key), list(known))}")
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            filled[key] = _fill(hint, value if value is not None else {}, source, f"{prefix}{key}.")
+        else:
+            filled[key] = _convert(value, hint, source, f"{prefix}{key}")
+    for key, item in known.items():
+        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if required and key not in filled:
+            raise InputError(f"{source}: the key '{prefix}{key}' is missing")
+    return kind(**filled)
+
+
+def _convert(value: Any, hint: Any, source: str, key: str) -> Any:
+    if hint == list[int]:
+        items = value if isinstance(value, list) else [value]
+        return [_convert(item, int, source, key) for item in items]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    plain = dict if isinstance(hint, types.GenericAlias) else hint
+    if isinstance(value, plain) and (plain is bool or not isinstance(value, bool)):
+        if plain is float and not math.isfinite(value):
+            raise InputError(f"{source}: '{key}' must be a finite number, not {value}")
+        return dict(value) if plain is dict else value
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", dict: "a section"}
+    raise InputError(f"{source}: '{key}' must be {names[plain]}, not {value!r}")
+
+
+def _check_named(section: str, values: dict[str, Any], table, options, given_elsewhere: tuple[str, ...] = ()) -> None:
+    name = values.get("name")
+    if name not in table:
+        raise InputError(f"{_unknown(f'{section}.name', str(name), sorted(table))}")
+    known = {key: default for key, default in options(name).items() if key not in given_elsewhere}
+    for key, value in values.items():
+        if key == "name":
+            continue
+        if key not in known:
+            raise InputError(_unknown_key(f"{section}.", str(key), ["name", *known]))
+        default = known[key]
+        number = isinstance(default, int | float) and not isinstance(default, bool)
+        if number and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
+            raise InputError(f"'{section}.{key}' must be a number, not {value!r}")
+        if isinstance(default, bool | str) and not isinstance(value, type(default)):
+            raise InputError(f"'{section}.{key}' must be {'true or false' if isinstance(default, bool) else 'a word'}, "
+                             f"not {value!r}")  # fmt: skip
+    for key, default in known.items():
+        if default is inspect.Parameter.empty and key not in values:
+            raise InputError(f"the key '{section}.{key}' is missing")
+
+
+def _unknown_key(prefix: str, key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{prefix}{near[0]}'?" if near else f"known here: {', '.join(known)}"
+    return f"unknown key '{prefix}{key}' ({hint})"
+
+
+def _unknown(what: str, value: str, known: typing.Sequence[str]) -> str:
+    near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+    return f"unknown {what} '{value}' ({hint})"
+
+
+def _one_of(key: str, value: str, known: typing.Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(_unknown(key, value, known))
+
+
+def _positive(key: str, value: float) -> None:
+    if not value > 0:
+        raise InputError(f"{key} must be positive, not {value}")
+
+
+def _at_least_zero(key: str, value: float) -> None:
+    if not value >= 0:
+        raise InputError(f"{key} must not be negative, not {value}")

@@ -1,0 +1,74 @@
+"""What a finished experiment leaves behind: `final.safetensors` and `final.json`."""
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+
+from spkid import __version__
+from spkid.data.front_end import FrontEnd
+from spkid.kaldi import InputError
+from spkid.kaldi.io import atomic_write
+from spkid.nnet import build_model
+
+WEIGHTS, DESCRIPTION = "final.safetensors", "final.json"
+LOSS_PREFIX = "loss."  # the loss's own weights lie beside the network's: fine-tuning wants them
+
+
+@dataclass
+class TrainedModel:
+    """A network in eval mode and how its features are made."""
+
+    network: torch.nn.Module
+    front_end: FrontEnd
+    description: dict[str, Any]
+
+
+def save_final(
+    directory: Path,
+    network: torch.nn.Module,
+    loss: torch.nn.Module,
+    front_end: FrontEnd,
+    config: dict[str, Any],
+    facts: dict[str, Any],
+) -> None:
+    """Writes the two files, the description last: where it stands, the weights are whole."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    weights |= {LOSS_PREFIX + name: value.detach().cpu().contiguous() for name, value in loss.state_dict().items()}
+    with atomic_write(directory / WEIGHTS, "wb") as stream:
+        stream.write(save(weights))
+    description = {
+        "front_end": asdict(front_end),
+        "config": config,
+        **facts,
+        "versions": {"spkid": __version__, "torch": metadata.version("torch"), "python": platform.python_version()},
+    }
+    with atomic_write(directory / DESCRIPTION) as stream:
+        json.dump(description, stream, indent=1, ensure_ascii=False)
+        stream.write("\n")
+
+
+def load_final(directory: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
+    """The network of an experiment. Raises InputError where training has not finished or a file is damaged."""
+    directory = Path(directory)
+    path = directory / DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        front_end = FrontEnd(**description["front_end"])
+        options = dict(description["config"]["model"])
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: training has not finished there") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the description of a trained network ({error})") from None
+    try:
+        network = build_model(options.pop("name"), input_dim=front_end.dims, **options)
+        weights = load_file(directory / WEIGHTS)
+        network.load_state_dict({name: value for name, value in weights.items() if not name.startswith(LOSS_PREFIX)})
+    except Exception as error:  # safetensors and torch have their own kinds
+        raise InputError(f"{directory / WEIGHTS}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
+    return TrainedModel(network.to(device).eval(), front_end, description)
