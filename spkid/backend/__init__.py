@@ -1,7 +1,8 @@
 """The back end: what turns embeddings into scores. Length normalisation, LDA, PLDA, cosine, and trial lists."""
 
+from spkid.backend.chain import BackEnd
 from spkid.backend.plda import Plda
 from spkid.backend.scoring import cosine_scores, score_trials
 from spkid.backend.transforms import Lda, apply_transform, length_normalize
 
-__all__ = ["Lda", "Plda", "apply_transform", "cosine_scores", "length_normalize", "score_trials"]
+__all__ = ["BackEnd", "Lda", "Plda", "apply_transform", "cosine_scores", "length_normalize", "score_trials"]

@@ -7,8 +7,9 @@ from typing import BinaryIO
 import numpy as np
 
 from spkid.kaldi.errors import InputError
+from spkid.kaldi.headers import BINARY_MARK
 from spkid.kaldi.io import open_input, open_output
-from spkid.kaldi.matrix import BINARY_MARK, read_matrix, read_vector, write_matrix, write_vector
+from spkid.kaldi.matrix import read_matrix, read_vector, write_matrix, write_vector
 
 
 def read_plda(rxfilename: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

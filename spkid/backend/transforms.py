@@ -13,8 +13,8 @@ def length_normalize(vectors: ArrayLike, scaleup: bool = True) -> np.ndarray:
 
     Args:
         vectors: (..., dims).
-        scaleup: True for sqrt(dims), the length a standard normal vector has, as Kaldi's ivector-normalize-length; False
-            for length 1, what the cosine needs.
+        scaleup: True for sqrt(dims), about the length of a standard normal vector, as Kaldi's ivector-normalize-length;
+            False for length 1, what the cosine needs.
 
     Returns:
         float64, same shape. A vector of zeros has no direction and stays as it is.

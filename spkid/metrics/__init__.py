@@ -1,4 +1,4 @@
-"""Measures of speaker recognition: equal error rate, detection costs, Cllr, and the pictures and files that hold them."""
+"""Measures of speaker recognition: equal error rate, detection costs, Cllr; their summary and pictures."""
 
 from spkid.metrics.cllr import cllr, min_cllr
 from spkid.metrics.cost import act_dcf, min_dcf, min_dcf_point

@@ -48,7 +48,7 @@ def sorted_scores(targets: ArrayLike, nontargets: ArrayLike) -> tuple[np.ndarray
         values = np.asarray(scores, dtype=np.float64).ravel()
         if values.size == 0:
             raise ValueError(
-                f"there are no {name} scores: error rates need trials of both kinds; look at the labels of the trial list"
+                f"there are no {name} scores, and error rates need both kinds: look at the labels of the trials"
             )
         bad = int(np.count_nonzero(np.isnan(values)))
         if bad:

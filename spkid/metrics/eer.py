@@ -35,7 +35,9 @@ def eer(targets: ArrayLike, nontargets: ArrayLike, definition: str = "kaldi") ->
         ValueError: a list is empty, a score is NaN, or the definition is unknown.
     """
     if definition not in DEFINITIONS:
-        raise ValueError(f"unknown definition of the equal error rate '{definition}': use one of {', '.join(DEFINITIONS)}")
+        raise ValueError(
+            f"unknown definition of the equal error rate '{definition}': use one of {', '.join(DEFINITIONS)}"
+        )
     return DEFINITIONS[definition](*sorted_scores(targets, nontargets))
 
 
@@ -68,9 +70,7 @@ def _trainer(targets: np.ndarray, nontargets: np.ndarray) -> tuple[float, float]
     return float(max(false_alarm[nearest], miss[nearest])), float(thresholds[nearest])
 
 
-def _crossing(
-    miss: np.ndarray, false_alarm: np.ndarray, thresholds: np.ndarray
-) -> tuple[float, float]:
+def _crossing(miss: np.ndarray, false_alarm: np.ndarray, thresholds: np.ndarray) -> tuple[float, float]:
     # Where a polyline from (miss 0, false alarm 1) to (1, 0) meets miss == false alarm.
     difference = miss - false_alarm
     after = int(np.argmax(difference >= 0))
