@@ -125,7 +125,7 @@ def _percentile_values(percentiles: np.ndarray, minimum: np.float32, value_range
 
 
 def decompress_columns(
-    codes: np.ndarray, percentiles: np.ndarray, minimum: np.float32, value_range: np.float32
+    codes: np.ndarray, percentiles: np.ndarray, minimum: float, value_range: float
 ) -> np.ndarray:
     """Values of a `CM` matrix.
 
@@ -161,8 +161,8 @@ _OFFSET_OF_CODE = (_CODES - np.array([0, 64, 192])[_PIECE_OF_CODE]).astype(np.fl
 _SCALE_OF_CODE = np.array([1 / 64.0, 1 / 128.0, 1 / 63.0])[_PIECE_OF_CODE]
 
 
-def decompress_linear(codes: np.ndarray, minimum: np.float32, value_range: np.float32) -> np.ndarray:
+def decompress_linear(codes: np.ndarray, minimum: float, value_range: float) -> np.ndarray:
     """Values of a `CM2` (16-bit codes) or `CM3` (8-bit codes) matrix, any stretch of it, as float32."""
     steps = 65535.0 if codes.dtype.itemsize == 2 else 255.0
-    increment = np.float32(float(value_range) * (1.0 / steps))
+    increment = np.float32(value_range * (1.0 / steps))
     return np.float32(minimum) + codes.astype(np.float32) * increment

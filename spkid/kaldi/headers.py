@@ -21,27 +21,32 @@ BINARY_MARK = b"\0B"
 HEADER_BYTES = {b"FM ": 10, b"DM ": 10, b"CM ": 16, b"CM2": 17, b"CM3": 17, b"FV ": 5, b"DV ": 5}
 SIZES = struct.Struct("<BiBi")
 SIZE = struct.Struct("<Bi")
-_ITEM_TYPE = {"F": np.dtype("<f4"), "D": np.dtype("<f8")}
+_SINGLE, _DOUBLE, _BYTE, _TWO_BYTES = (np.dtype(name) for name in ("<f4", "<f8", "u1", "<u2"))
+_LAYOUT = {
+    b"FM ": ("FM", _SINGLE),
+    b"DM ": ("DM", _DOUBLE),
+    b"FV ": ("FV", _SINGLE),
+    b"DV ": ("DV", _DOUBLE),
+    b"CM ": ("CM", _BYTE),
+    b"CM2": ("CM2", _TWO_BYTES),
+    b"CM3": ("CM3", _BYTE),
+}
 
 
 class Header(NamedTuple):
     """What stands before the data. `layout`: FM, DM, CM, CM2, CM3, FV or DV; a vector has one column."""
 
     layout: str
+    dtype: np.dtype
     rows: int
     columns: int
-    minimum: np.float32 = np.float32(0)
-    value_range: np.float32 = np.float32(0)
-
-    @property
-    def dtype(self) -> np.dtype:
-        if self.layout == "CM2":
-            return np.dtype("<u2")
-        return _ITEM_TYPE.get(self.layout[:1], np.dtype("u1"))
+    minimum: float = 0.0
+    value_range: float = 0.0
 
     @property
     def data_bytes(self) -> int:
-        if self.layout.startswith("C"):
+        """How many bytes follow the header."""
+        if self.layout[0] == "C":
             return compressed_bytes(self.layout, self.rows, self.columns)
         return self.rows * self.columns * self.dtype.itemsize
 
@@ -61,24 +66,21 @@ def parse_header(token: bytes, rest: bytes, name: str) -> Header:
         raise InputError(f"{name}: not a matrix or vector of Kaldi's (found {token!r} where FM, DM, CM or FV stands)")
     if len(rest) < length:
         raise InputError(f"{name}: ends inside the header of a matrix or vector")
-    layout = token.decode().strip()
-    minimum = value_range = np.float32(0)
-    if token[0:1] == b"C":
-        if length == 17 and rest[:1] != b" ":
-            raise InputError(f"{name}: damaged header after {layout}")
-        minimum, value_range, rows, columns = GLOBAL_HEADER.unpack_from(rest, length - 16)
-    elif token[1:2] == b"V":
+    layout, dtype = _LAYOUT[token]
+    minimum = value_range = 0.0
+    if length == 10:
+        mark, rows, other_mark, columns = SIZES.unpack_from(rest)
+        intact = mark == other_mark == 4
+    elif length == 5:
         mark, rows = SIZE.unpack_from(rest)
         columns = 1
-        if mark != 4:
-            raise InputError(f"{name}: damaged header after {layout}")
+        intact = mark == 4
     else:
-        mark, rows, other_mark, columns = SIZES.unpack_from(rest)
-        if mark != 4 or other_mark != 4:
-            raise InputError(f"{name}: damaged header after {layout}")
-    if rows < 0 or columns < 0:
-        raise InputError(f"{name}: damaged header, it claims {rows} x {columns} values")
-    return Header(layout, rows, columns, np.float32(minimum), np.float32(value_range))
+        minimum, value_range, rows, columns = GLOBAL_HEADER.unpack_from(rest, length - 16)
+        intact = length == 16 or rest[:1] == b" "
+    if not intact or rows < 0 or columns < 0:
+        raise InputError(f"{name}: damaged header after {layout}")
+    return Header(layout, dtype, rows, columns, minimum, value_range)
 
 
 def truncated(name: str, header: Header, count: int) -> InputError:
@@ -97,6 +99,6 @@ def decode(header: Header, data: np.ndarray) -> np.ndarray:
         codes = data[split:].reshape(header.columns, header.rows)
         return decompress_columns(codes, percentiles, header.minimum, header.value_range)
     data = data.reshape(header.rows, header.columns)
-    if header.layout.startswith("C"):
+    if header.layout[0] == "C":
         return decompress_linear(data, header.minimum, header.value_range)
     return data

@@ -54,9 +54,9 @@ def check_input_name(rxfilename: str) -> None:
         raise InputError(f"cannot read {rxfilename!r}: a command to read from must end with '|'")
 
 
-def reason(error: OSError) -> str:
-    """What the operating system said, without Python's decoration."""
-    return error.strerror or str(error)
+def reason(error: OSError | ValueError) -> str:
+    """What the operating system said, without Python's decoration (a ValueError: a NUL byte in a name)."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 @contextlib.contextmanager
@@ -87,10 +87,8 @@ def open_file(path: str) -> io.FileIO:
     """Opens a regular file, or says why not."""
     try:
         return io.FileIO(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {reason(error)}") from None
-    except ValueError as error:  # a NUL byte in the name
-        raise InputError(f"cannot read {path!r}: {error}") from None
 
 
 @contextlib.contextmanager

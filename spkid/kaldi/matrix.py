@@ -48,7 +48,7 @@ def read_matrix(stream: BinaryIO, binary: bool | None = None) -> np.ndarray:
     if not binary:
         return _parse_text_matrix(_read_text(stream, first), stream_name(stream))
     header = _read_header(stream)
-    if header.layout.endswith("V"):
+    if header.layout[1] == "V":
         raise InputError(f"{stream_name(stream)}: holds a vector where a matrix was expected")
     return decode(header, _read_array(stream, header))
 
@@ -59,7 +59,7 @@ def read_shape(stream: BinaryIO) -> tuple[int, int]:
     if not binary:
         return _parse_text_matrix(_read_text(stream, first), stream_name(stream)).shape
     header = _read_header(stream)
-    if header.layout.endswith("V"):
+    if header.layout[1] == "V":
         raise InputError(f"{stream_name(stream)}: holds a vector where a matrix was expected")
     left = bytes_left(stream)
     if left is None:
@@ -77,7 +77,7 @@ def read_vector(stream: BinaryIO, binary: bool | None = None) -> np.ndarray:
     if not binary:
         return _parse_numbers(_read_text(stream, first), stream_name(stream))
     header = _read_header(stream)
-    if not header.layout.endswith("V"):
+    if not header.layout[1] == "V":
         raise InputError(f"{stream_name(stream)}: holds a matrix where a vector was expected")
     return _read_array(stream, header)
 
@@ -292,15 +292,12 @@ def read_rows(rxfilename: str, start: int, stop: int) -> np.ndarray:
     Raises:
         InputError: the file, or the rows are not all there.
     """
-    name, text = split_range(rxfilename)
-    if text is not None or is_pipe(name) or name in ("", "-"):
-        matrix = load_matrix(rxfilename)
-    else:
-        matrix = read_binary_rows(name, start, stop)
+    if rxfilename[-1:] not in ("]", "|", "-", ""):
+        matrix = read_binary_rows(rxfilename, start, stop)
         if matrix is not None:
             return matrix
-        matrix = load_matrix(name)
-    check_rows(start, stop, len(matrix), name)
+    matrix = load_matrix(rxfilename)
+    check_rows(start, stop, len(matrix), rxfilename)
     return matrix[start:stop]
 
 

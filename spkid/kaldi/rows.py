@@ -28,33 +28,103 @@ def read_binary_rows(rxfilename: str, start: int, stop: int) -> np.ndarray | Non
         InputError: the file cannot be read, is truncated, or lacks these rows.
     """
     path, offset = split_offset(rxfilename)
+    descriptor = _open(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except (OSError, ValueError) as error:
-        what = reason(error) if isinstance(error, OSError) else str(error)
-        raise InputError(f"cannot read {path}: {what}") from None
-    try:
-        head = os.pread(descriptor, _HEAD_BYTES, offset)
-        if head[:2] != BINARY_MARK:
-            return None
-        token = head[2:5]
-        header = parse_header(token, head[5:], rxfilename)
-        if header.layout.endswith("V"):
-            raise InputError(f"{rxfilename}: holds a vector where a matrix was expected")
-        check_rows(start, stop, header.rows, rxfilename)
-        position = offset + 5 + HEADER_BYTES[token]
-        if header.layout == "CM":
-            return _compressed_columns(descriptor, position, header, start, stop, rxfilename)
-        row_bytes = header.columns * header.dtype.itemsize
-        data = np.empty((stop - start, header.columns), header.dtype)
-        count = os.preadv(descriptor, [data], position + start * row_bytes) if data.size else 0
-        if count < data.nbytes:
-            raise truncated(rxfilename, header, start * row_bytes + count)
-        return decompress_linear(data, header.minimum, header.value_range) if header.layout.startswith("C") else data
+        found = _locate(descriptor, offset, rxfilename)
+        return None if found is None else _read(descriptor, *found, start, stop, rxfilename)
     except OSError as error:
         raise InputError(f"cannot read {rxfilename}: {reason(error)}") from None
     finally:
         os.close(descriptor)
+
+
+class RowReader:
+    """Reads rows of the same binary matrices again and again, as training does.
+
+    Archives stay open and headers stay known, so that a chunk of an uncompressed matrix costs one system call. Files
+    replaced meanwhile are still read as they were. It may be used after a fork and be pickled.
+    """
+
+    MOST_OPEN = 64
+
+    def __init__(self) -> None:
+        self._descriptors: dict[str, int] = {}
+        self._known: dict[str, tuple[str, Header, int]] = {}
+
+    def shape(self, rxfilename: str) -> tuple[int, int]:
+        """Rows and columns of a matrix."""
+        header = self._find(rxfilename)[1]
+        return header.rows, header.columns
+
+    def read(self, rxfilename: str, start: int, stop: int) -> np.ndarray:
+        """Rows start ... stop - 1, (stop - start, columns).
+
+        Raises:
+            InputError: as read_rows, and where the object is not a binary matrix in a file.
+        """
+        path, header, position = self._known.get(rxfilename) or self._find(rxfilename)
+        try:
+            return _read(self._descriptors.get(path) or self._open(path), header, position, start, stop, rxfilename)
+        except OSError as error:
+            raise InputError(f"cannot read {rxfilename}: {reason(error)}") from None
+
+    def close(self) -> None:
+        """Closes the archives; reading opens them again."""
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+
+    def _open(self, path: str) -> int:
+        if len(self._descriptors) >= self.MOST_OPEN:  # the one that was opened first
+            os.close(self._descriptors.pop(next(iter(self._descriptors))))
+        self._descriptors[path] = descriptor = _open(path)
+        return descriptor
+
+    def _find(self, rxfilename: str) -> tuple[str, Header, int]:
+        if rxfilename not in self._known:
+            path, offset = split_offset(rxfilename)
+            found = _locate(self._descriptors.get(path) or self._open(path), offset, rxfilename)
+            if found is None:
+                raise InputError(f"{rxfilename}: not a binary matrix; copy it into a binary archive first")
+            self._known[rxfilename] = path, *found
+        return self._known[rxfilename]
+
+    def __getstate__(self) -> dict:
+        return {"_descriptors": {}, "_known": self._known}
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from None
+
+
+def _locate(descriptor: int, offset: int, name: str) -> tuple[Header, int] | None:
+    """The header of the matrix at an offset and where its data begin; None when it is not binary."""
+    head = os.pread(descriptor, _HEAD_BYTES, offset)
+    if head[:2] != BINARY_MARK:
+        return None
+    token = head[2:5]
+    header = parse_header(token, head[5:], name)
+    if header.layout[1] == "V":
+        raise InputError(f"{name}: holds a vector where a matrix was expected")
+    return header, offset + 5 + HEADER_BYTES[token]
+
+
+def _read(descriptor: int, header: Header, position: int, start: int, stop: int, name: str) -> np.ndarray:
+    layout, dtype, rows, columns, minimum, value_range = header
+    check_rows(start, stop, rows, name)
+    if layout == "CM":
+        return _compressed_columns(descriptor, position, header, start, stop, name)
+    data = np.empty((stop - start, columns), dtype)
+    skipped = start * columns * dtype.itemsize
+    count = os.preadv(descriptor, [data], position + skipped) if data.size else 0
+    if count < data.nbytes:
+        raise truncated(name, header, skipped + count)
+    return decompress_linear(data, minimum, value_range) if layout[0] == "C" else data
 
 
 def _compressed_columns(
