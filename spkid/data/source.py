@@ -23,13 +23,18 @@ class FeatureSource:
         data_dir: with feats.scp, vad.scp where "vad" is among the transforms, and preferably utt2num_frames.
         transforms: what is done on the fly, in this order: `FeatureRecord.remaining`.
         utterances: the ids wanted, in the order of all arrays here; by default all of feats.scp.
+        failed: where given, an utterance that cannot be used is left out of `ids`, and this says why (id -> reason);
+            without it the first such utterance is an InputError.
 
-    `num_frames` holds the frames of each utterance after the transforms, (utterances,) int64. Raises InputError for an
-    utterance that lacks its features or its voice activity decisions.
+    `num_frames` holds the frames of each utterance after the transforms, (utterances,) int64.
     """
 
     def __init__(
-        self, data_dir: str | Path, transforms: Sequence[str], utterances: Sequence[str] | None = None
+        self,
+        data_dir: str | Path,
+        transforms: Sequence[str],
+        utterances: Sequence[str] | None = None,
+        failed: dict[str, str] | None = None,
     ) -> None:
         self.data_dir = Path(data_dir)
         self._cmn_window: int | None = None
@@ -48,14 +53,35 @@ class FeatureSource:
         if self._vad and list(transforms)[-1] != "vad":
             raise InputError(f"{' then '.join(transforms)}: means are taken before non-speech is removed")
         scripts = read_script(self.data_dir / "feats.scp")
-        self.ids = list(scripts) if utterances is None else list(utterances)
-        self._feats = _pick(scripts, self.ids, self.data_dir / "feats.scp")
-        self._voiced_files: list[str] = []
-        if self._vad:
-            path = self.data_dir / "vad.scp"
-            self._voiced_files = _pick(read_script(path), self.ids, path)
-        self.raw_frames = self._count_raw_frames()
-        self.num_frames = self._count_voiced_frames() if self._vad else self.raw_frames
+        voiced_scripts = read_script(self.data_dir / "vad.scp") if self._vad else {}
+        wanted = list(scripts) if utterances is None else list(utterances)
+        raw_counts = self._recorded_counts("utt2num_frames")
+        voiced_counts = self._recorded_counts("utt2num_voiced") if self._vad else {}
+        self.ids: list[str] = []
+        self._feats: list[str] = []
+        self._vads: list[str] = []
+        raw_frames, num_frames = [], []
+        for utterance in wanted:
+            try:
+                feats = _entry(scripts, utterance, self.data_dir / "feats.scp")
+                vad = _entry(voiced_scripts, utterance, self.data_dir / "vad.scp") if self._vad else ""
+                raw = raw_counts[utterance] if utterance in raw_counts else matrix_shape(feats)[0]
+                count = raw
+                if self._vad:
+                    voiced = voiced_counts.get(utterance)
+                    count = len(self._read_voiced(utterance, vad, raw)) if voiced is None else voiced
+            except InputError as error:
+                if failed is None:
+                    raise
+                failed[utterance] = str(error)
+                continue
+            self.ids.append(utterance)
+            self._feats.append(feats)
+            self._vads.append(vad)
+            raw_frames.append(raw)
+            num_frames.append(count)
+        self.raw_frames = np.array(raw_frames, np.int64)
+        self.num_frames = np.array(num_frames, np.int64)
         self.dims = matrix_shape(self._feats[0])[1] if self.ids else 0
 
     def __len__(self) -> int:
@@ -111,25 +137,31 @@ class FeatureSource:
         return values
 
     def _voiced(self, index: int) -> np.ndarray:
-        decisions = load_vector(self._voiced_files[index])
-        if len(decisions) != self.raw_frames[index]:
+        return self._read_voiced(self.ids[index], self._vads[index], int(self.raw_frames[index]))
+
+    def _read_voiced(self, utterance: str, rxfilename: str, frames: int) -> np.ndarray:
+        """Numbers of the rows that are speech."""
+        try:
+            decisions = load_vector(rxfilename)
+        except InputError as error:
+            raise InputError(f"utterance {utterance}: {error}") from None
+        if len(decisions) != frames:
             raise InputError(
-                f"{self.data_dir / 'vad.scp'}: utterance {self.ids[index]} has {len(decisions)} decisions, "
-                f"feats.scp has {self.raw_frames[index]} frames; compute them from these features again"
+                f"{self.data_dir / 'vad.scp'}: utterance {utterance} has {len(decisions)} decisions, but its features "
+                f"have {frames} frames; make the decisions from these features again"
             )
         return np.flatnonzero(decisions)
 
-    def _count_raw_frames(self) -> np.ndarray:
-        path = self.data_dir / "utt2num_frames"
-        if path.exists():
-            return _counts(path, self.ids)
-        return np.array([matrix_shape(rxfilename)[0] for rxfilename in self._feats], np.int64)
-
-    def _count_voiced_frames(self) -> np.ndarray:
-        path = self.data_dir / "utt2num_voiced"
-        if path.exists():
-            return _counts(path, self.ids)
-        return np.array([len(self._voiced(index)) for index in range(len(self.ids))], np.int64)
+    def _recorded_counts(self, name: str) -> dict[str, int]:
+        path = self.data_dir / name
+        if not path.exists():
+            return {}
+        counts = read_id_map(path)
+        try:
+            return {utterance: int(count) for utterance, count in counts.items()}
+        except ValueError:
+            bad = next(utterance for utterance, count in counts.items() if not count.isdigit())
+            raise InputError(f"{path}: the count of utterance {bad} is not a whole number") from None
 
 
 class MemorySource:
@@ -162,24 +194,17 @@ def keep_in_memory(source: FeatureSource, memory_mb: int) -> FeatureSource | Mem
 
 
 def open_source(
-    data_dir: str | Path, record: FeatureRecord, wanted: Sequence[str], utterances: Sequence[str] | None = None
+    data_dir: str | Path,
+    record: FeatureRecord,
+    wanted: Sequence[str],
+    utterances: Sequence[str] | None = None,
+    failed: dict[str, str] | None = None,
 ) -> FeatureSource:
     """The source that gives a directory's features under all the transforms wanted, doing those that are not done."""
-    return FeatureSource(data_dir, record.remaining(wanted, data_dir), utterances)
+    return FeatureSource(data_dir, record.remaining(wanted, data_dir), utterances, failed)
 
 
-def _pick(scripts: dict[str, str], ids: Sequence[str], path: Path) -> list[str]:
-    missing = [utterance for utterance in ids if utterance not in scripts]
-    if missing:
-        more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        raise InputError(f"{path}: has no entry for utterance {missing[0]}{more}")
-    return [scripts[utterance] for utterance in ids]
-
-
-def _counts(path: Path, ids: Sequence[str]) -> np.ndarray:
-    counts = _pick(read_id_map(path), ids, path)
-    try:
-        return np.array([int(count) for count in counts], np.int64)
-    except ValueError:
-        bad = next(utterance for utterance, count in zip(ids, counts, strict=True) if not count.isdigit())
-        raise InputError(f"{path}: the count of utterance {bad} is not a whole number") from None
+def _entry(scripts: dict[str, str], utterance: str, path: Path) -> str:
+    if utterance not in scripts:
+        raise InputError(f"{path}: has no entry for utterance {utterance}")
+    return scripts[utterance]

@@ -31,6 +31,8 @@ def make_data(
                 utt2spk[utterance], lengths[utterance] = f"spk{speaker:02d}", length
     write_id_map(directory / "utt2spk", utt2spk)
     write_id_map(directory / "utt2num_frames", lengths)
+    members = {speaker: [one for one in utt2spk if utt2spk[one] == speaker] for speaker in utt2spk.values()}
+    write_id_map(directory / "spk2utt", {speaker: " ".join(utterances) for speaker, utterances in members.items()})
     record = {"type": "mfcc", "options": OPTIONS, "applied": []}
     (directory / "feats.json").write_text(json.dumps(record), encoding="utf-8")
     return directory

@@ -1,0 +1,146 @@
+"""Embeddings of a data directory by a trained network.
+
+The work is cut into batches before it is divided among jobs: utterances of one length, sorted by (frames, id). A batch
+always holds the same utterances, so that the number of jobs changes no digit.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spkid.data.front_end import read_record
+from spkid.data.source import FeatureSource, open_source
+from spkid.kaldi import InputError
+from spkid.train.embed import embed_batch, embed_utterance, pad
+from spkid.train.experiment import TrainedModel, load_final
+from spkid.train.loop import pick_device
+
+
+@dataclass(frozen=True)
+class ExtractionSettings:
+    """chunk_frames: longer utterances are averaged over chunks; min_frames: shorter ones are padded or refused."""
+
+    chunk_frames: int
+    min_frames: int
+    pad_input: bool = True
+    threads: int = 1
+    use_gpu: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_frames <= self.chunk_frames:
+            raise InputError(
+                f"--min-chunk-size={self.min_frames} must lie between 1 and --chunk-size={self.chunk_frames}"
+            )
+        if self.threads < 1:
+            raise InputError(f"--num-threads must be positive, not {self.threads}")
+
+
+def open_for_model(
+    model: TrainedModel, data_dir: str | Path, utterances: Sequence[str] | None, failed: dict[str, str]
+) -> FeatureSource:
+    """The features of a directory as the network wants them; refuses (InputError) those that were made otherwise."""
+    record = read_record(data_dir)
+    model.front_end.check(record, data_dir)
+    source = open_source(data_dir, record, model.front_end.transforms, utterances, failed)
+    if source.ids and source.dims != model.front_end.dims:
+        raise InputError(
+            f"{data_dir}: features have {source.dims} dimensions, but the network was trained on {model.front_end.dims}"
+        )
+    return source
+
+
+def cut_batches(source: FeatureSource, batch_size: int, chunk_frames: int) -> list[list[int]]:
+    """Indices of utterances of one length, at most `batch_size` of them and at most `chunk_frames` frames together."""
+    order = sorted(range(len(source)), key=lambda index: (source.num_frames[index], source.ids[index]))
+    batches: list[list[int]] = []
+    for index in order:
+        frames = int(source.num_frames[index])
+        last = batches[-1] if batches else []
+        fits = len(last) < batch_size and (len(last) + 1) * frames <= chunk_frames
+        if last and fits and source.num_frames[last[0]] == frames:
+            last.append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def divide(batches: Sequence[Sequence[int]], num_frames: np.ndarray, jobs: int) -> list[list[Sequence[int]]]:
+    """The batches in `jobs` runs of about equal numbers of frames, none of them empty (jobs <= batches)."""
+    ends = np.cumsum([sum(int(num_frames[index]) for index in batch) for batch in batches])
+    parts, first = [], 0
+    for job in range(1, jobs + 1):
+        wanted = int(np.searchsorted(ends, ends[-1] * job / jobs)) + 1
+        stop = min(max(wanted, first + 1), len(batches) - (jobs - job)) if job < jobs else len(batches)
+        parts.append(list(batches[first:stop]))
+        first = stop
+    return parts
+
+
+class Extractor:
+    """Embeds batches of a data directory's utterances."""
+
+    def __init__(
+        self, exp_dir: str | Path, data_dir: str | Path, utterances: Sequence[str], settings: ExtractionSettings
+    ) -> None:
+        torch.set_num_threads(settings.threads)
+        self._device = pick_device("cuda" if settings.use_gpu else "cpu")
+        model = load_final(exp_dir, self._device)
+        self._network, self._settings = model.network, settings
+        self._min_frames = max(settings.min_frames, getattr(model.network, "min_frames", 1))
+        self._failed: dict[str, str] = {}
+        self._source = open_for_model(model, data_dir, utterances, self._failed)
+        self._index = {utterance: index for index, utterance in enumerate(self._source.ids)}
+
+    def embed(self, batch: Sequence[str]) -> Iterator[tuple[str, np.ndarray | InputError]]:
+        """The embedding (embedding_dim,) of each utterance of a batch, or why there is none."""
+        ready: list[str] = []
+        chunks: list[np.ndarray] = []
+        for utterance in batch:
+            try:
+                index, frames = self._check(utterance)
+                if frames > self._settings.chunk_frames:
+                    yield utterance, self._embed_long(index, frames)
+                    continue
+                chunks.append(pad(self._source.rows(index, 0, frames), self._min_frames))
+                ready.append(utterance)
+            except InputError as error:
+                yield utterance, error
+        for length in sorted({len(chunk) for chunk in chunks}):
+            group = [row for row, chunk in enumerate(chunks) if len(chunk) == length]
+            vectors = embed_batch(self._network, np.stack([chunks[row] for row in group]), self._device)
+            for row, vector in zip(group, vectors, strict=True):
+                yield ready[row], _finite(vector)
+
+    def _check(self, utterance: str) -> tuple[int, int]:
+        if utterance not in self._index:
+            raise InputError(self._failed.get(utterance, "is not in feats.scp"))
+        index = self._index[utterance]
+        frames = int(self._source.num_frames[index])
+        if frames < 1:
+            raise InputError("no frame of speech is left")
+        if frames < self._min_frames and not self._settings.pad_input:
+            raise InputError(f"has {frames} frames, fewer than the {self._min_frames} that are needed")
+        return index, frames
+
+    def _embed_long(self, index: int, frames: int) -> np.ndarray | InputError:
+        settings = self._settings
+        remainder = frames % settings.chunk_frames
+        if not settings.pad_input and 0 < remainder < self._min_frames:
+            frames -= remainder
+        return _finite(
+            embed_utterance(
+                self._network,
+                lambda start, stop: self._source.rows(index, start, stop),
+                frames,
+                self._device,
+                settings.chunk_frames,
+                self._min_frames,
+            )
+        )
+
+
+def _finite(vector: np.ndarray) -> np.ndarray | InputError:
+    return vector if np.isfinite(vector).all() else InputError("the network's output is not finite")

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Embeddings of every utterance of a data directory, by array jobs, and their means by speaker."""
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from plumbum import cli
+
+from spkid.jobs import Program, Step, boolean
+from spkid.kaldi import DataDir, InputError
+from spkid.kaldi.io import atomic_write
+from spkid.kaldi.tables import VECTOR, TableWriter, read_script, read_table, write_id_map
+
+MODEL_FILES = ("final.safetensors", "final.json")
+DATA_FILES = ("utt2spk", "feats.scp", "vad.scp", "feats.json")
+SHOWN_FAILURES = 5
+
+
+class ExtractXvectors(Program):
+    """Writes OUT-DIR/xvector.scp (one embedding an utterance) and spk_xvector.scp (their means by speaker).
+
+    Features may be raw, as steps/make_mfcc.py left them, or prepared: what the network's front end wants and the
+    directory has not applied is done on the fly. Features made otherwise than those of training are refused.
+    """
+
+    EXAMPLE = "steps/extract_xvectors.py --nj 8 --cmd utils/run.py exp/xvector data/test exp/xvector/xvectors_test"
+
+    nj = cli.SwitchAttr("--nj", cli.Range(1, 100000), default=4, help="number of jobs; changes no digit of the result")
+    cmd = cli.SwitchAttr("--cmd", str, default="utils/run.py", help="how to run the jobs")
+    chunk_size = cli.SwitchAttr(
+        "--chunk-size", cli.Range(1, 10**9), default=10000, help="frames; longer utterances are averaged over chunks"
+    )
+    min_chunk_size = cli.SwitchAttr(
+        "--min-chunk-size", cli.Range(1, 10**9), default=25, help="frames; shorter utterances are padded to this"
+    )
+    pad_input = cli.SwitchAttr(
+        "--pad-input", boolean, default=True, help="false: utterances under --min-chunk-size fail instead"
+    )
+    batch_size = cli.SwitchAttr(
+        "--batch-size", cli.Range(1, 10000), default=16, help="utterances of one length that are computed together"
+    )
+    num_threads = cli.SwitchAttr("--num-threads", cli.Range(1, 1000), default=1, help="threads of each job")
+    use_gpu = cli.SwitchAttr("--use-gpu", boolean, default=False, help="compute on the GPU of each job")
+    min_fraction = cli.SwitchAttr(
+        "--min-fraction", cli.Range(0, 1), default=0.95, help="fail if fewer of the utterances than this could be done"
+    )
+    force = cli.Flag("--force", help="repeat the step even if nothing has changed")
+
+    def main(self, exp_dir: str, data_dir: str, out_dir: str):
+        exp, data, out = Path(exp_dir), DataDir(data_dir), Path(out_dir)
+        data.check(needs=("utt2spk", "feats.scp"))
+        settings = {
+            "chunk_size": self.chunk_size,
+            "min_chunk_size": self.min_chunk_size,
+            "pad_input": self.pad_input,
+            "num_threads": self.num_threads,
+            "use_gpu": self.use_gpu,
+        }
+        inputs = [exp / name for name in MODEL_FILES] + [Path(data.path(name)) for name in DATA_FILES if data.has(name)]
+        outputs = [out / "xvector.scp", out / "spk_xvector.scp"]
+        with Step("extract_xvectors", out, inputs, {**settings, "batch_size": self.batch_size}, outputs,
+                  force=self.force) as step:  # fmt: skip
+            if step.is_done:
+                return 0
+            failed: dict[str, str] = {}
+            nj = self._write_batches(exp, data, out, failed)
+            parts = step.parts(nj)
+            options = [f"--{name.replace('_', '-')}={str(value).lower()}" for name, value in settings.items()]
+            target = f"ark,scp:{out}/xvector.JOB.ark,{out}/xvector.JOB.scp"
+            for job in set(range(1, nj + 1)) - set(parts.remaining()):
+                if not (out / f"xvector.{job}.scp").exists():
+                    parts.forget(job)
+            arguments = [exp, data.root, out / "split" / "batches.JOB", target]
+            command = ["xvector-compute", *options, f"--report={parts.temporary}", *arguments, *parts.publish]
+            step.run_jobs(self.cmd, nj, out / "log" / "extract_xvectors.JOB.log", command, parts.remaining())
+            _, done, failed_in_jobs = parts.report()
+            failed |= failed_in_jobs
+            given = len(data.utterances)
+            for utterance in sorted(failed)[:SHOWN_FAILURES]:
+                print(f"extract_xvectors: {utterance} has no embedding: {failed[utterance]}", file=sys.stderr)
+            if done < max(1, self.min_fraction * given):
+                first = next(iter(sorted(failed)), "")
+                raise InputError(
+                    f"{done} of {given} utterances of {data_dir} have an embedding, fewer than --min-fraction="
+                    f"{self.min_fraction:g} asks for; {first}: {failed.get(first, '')}"
+                )
+            join_parts(data, out, nj)
+            step.finish(f"{done} of {given} utterances of {data_dir}", given=given, done=done, failed=failed)
+            parts.remove()
+        return 0
+
+    def _write_batches(self, exp: Path, data: DataDir, out: Path, failed: dict[str, str]) -> int:
+        """Writes the batches of each job to `split/batches.JOB`; returns the number of jobs."""
+        from spkid.train.experiment import load_final  # torch: not for --help, not where the step is done
+        from spkid.train.extraction import cut_batches, divide, open_for_model
+
+        source = open_for_model(load_final(exp), data.root, data.utterances, failed)
+        if not source.ids:
+            first = next(iter(failed))
+            raise InputError(f"{data.root}: no utterance can be used; {first}: {failed[first]}")
+        batches = cut_batches(source, self.batch_size, self.chunk_size)
+        nj = min(self.nj, len(batches))
+        (out / "split").mkdir(exist_ok=True)
+        for job, part in enumerate(divide(batches, source.num_frames, nj), 1):
+            with atomic_write(out / "split" / f"batches.{job}") as stream:
+                stream.writelines(" ".join(source.ids[index] for index in batch) + "\n" for batch in part)
+        return nj
+
+
+def join_parts(data: DataDir, out: Path, nj: int) -> None:
+    """xvector.scp in the data directory's order, and the speakers' means with the number of their utterances."""
+    scripts: dict[str, str] = {}
+    sums: dict[str, np.ndarray] = {}
+    counts: dict[str, int] = defaultdict(int)
+    for job in range(1, nj + 1):
+        script = out / f"xvector.{job}.scp"
+        scripts |= read_script(str(script))
+        for utterance, vector in read_table(f"scp:{script}", VECTOR):
+            speaker = data.utt2spk[utterance]
+            sums[speaker] = sums.get(speaker, 0.0) + vector.astype(np.float64)
+            counts[speaker] += 1
+    with TableWriter(f"ark,scp:{out}/spk_xvector.ark,{out}/spk_xvector.scp", VECTOR) as writer:
+        for speaker in sorted(sums):
+            writer.write(speaker, (sums[speaker] / counts[speaker]).astype(np.float32))
+    write_id_map(str(out / "num_utts.ark"), counts)
+    write_id_map(str(out / "xvector.scp"), scripts)
+
+
+if __name__ == "__main__":
+    ExtractXvectors.run()
