@@ -48,14 +48,18 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def listed_file(entry: str) -> str | None:
+    """The file behind an entry of a script (`path`, `path:offset`, `path:offset[range]`); None for a command."""
+    entry = entry.strip()
+    if not entry or entry.endswith("|"):
+        return None
+    if entry.endswith("]"):
+        entry = entry.rpartition("[")[0]
+    archive, colon, offset = entry.rpartition(":")
+    return archive if colon and offset.isdigit() else entry
+
+
 def _stamps_of_listed_files(script: bytes) -> str:
-    files = set()
-    for line in script.decode("utf-8", "surrogateescape").splitlines():
-        entry = line.partition(" ")[2].strip()
-        if not entry or entry.endswith("|"):
-            continue  # a command: only its text can be compared
-        if entry.endswith("]"):
-            entry = entry.rpartition("[")[0]
-        archive, colon, offset = entry.rpartition(":")
-        files.add(archive if colon and offset.isdigit() else entry)
+    lines = script.decode("utf-8", "surrogateescape").splitlines()
+    files = {file for line in lines if (file := listed_file(line.partition(" ")[2])) is not None}
     return _digest("".join(f"{file} {stamp(file)}\n" for file in sorted(files)).encode("utf-8", "surrogateescape"))[:16]

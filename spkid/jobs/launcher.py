@@ -1,4 +1,4 @@
-"""What all launchers share: Kaldi's command line, a job's script, log and exit code. They differ in submission alone."""
+"""What all launchers share: Kaldi's command line, a job's script, its log and its exit code."""
 
 import re
 import shlex

@@ -1,50 +1,62 @@
 """What the jobs of a step have finished, kept across a crash."""
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 
 class Parts:
-    """A directory `parts/<key>` under a step's output directory with a report for each of `nj` jobs that finished.
+    """A directory with a report for each job that finished, numbered from 1.
 
-    The key is a digest of all that decides what the jobs compute: a run with another key starts from nothing. A job
-    writes its report (`spkid.kaldi.report.Report`) to `temporary`, and `publish` are the words that end its command:
-    once its outputs are in place they rename the report, which makes the part count as finished.
+    keys: one string a job, a digest of all that decides what this job computes; a report that belongs to another key,
+    or to a job that there is no longer, is removed. A job writes its report (see `spkid.kaldi.report`) to `temporary`;
+    `publish` are the words that end its command: once its outputs are in place they rename the report, and from then
+    on the part is finished. `JOB` in both is the job's number.
     """
 
-    def __init__(self, outdir: str | os.PathLike, nj: int, decides: Mapping, keep: bool = True):
-        key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
-        self.nj = nj
-        self.directory = Path(outdir) / "parts" / key
-        if self.directory.parent.is_dir():
-            for other in self.directory.parent.iterdir():
-                if not keep or other != self.directory:
-                    shutil.rmtree(other)
+    def __init__(self, directory: str | os.PathLike, keys: Sequence[str], keep: bool = True):
+        self.directory = Path(directory)
+        self.jobs = range(1, len(keys) + 1)
+        if not keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.temporary = self.directory / "report.JOB.tmp"
         self.publish = ["&&", "mv", str(self.temporary), str(self.directory / "report.JOB.json")]
+        old = {file.name for file in self.directory.iterdir()}
+        for number, key in enumerate(keys, 1):
+            file = self.directory / f"key.{number}"
+            if file.name not in old or file.read_text(encoding="utf-8") != key:
+                self.forget(number)
+                file.write_text(key, encoding="utf-8")
+            old -= {file.name, f"report.{number}.json"}
+        for name in old:
+            (self.directory / name).unlink()
 
     def report_file(self, job: int) -> Path:
         return self.directory / f"report.{job}.json"
 
     def remaining(self) -> list[int]:
-        """Numbers (from 1) of the jobs that have not finished."""
-        return [job for job in range(1, self.nj + 1) if not self.report_file(job).exists()]
+        """Numbers of the jobs that have not finished."""
+        return [job for job in self.jobs if not self.report_file(job).exists()]
 
     def forget(self, job: int) -> None:
-        """Makes a job count as not finished (its output has been lost)."""
+        """Makes a job count as not finished."""
         self.report_file(job).unlink(missing_ok=True)
 
-    def report(self) -> tuple[int, int, dict[str, str]]:
-        """Sum over all jobs: how many ids were given, how many done, and why each of the others failed."""
-        reports = [json.loads(self.report_file(job).read_text(encoding="utf-8")) for job in range(1, self.nj + 1)]
-        failed = {utterance: reason for report in reports for utterance, reason in report["failed"].items()}
-        return sum(report["given"] for report in reports), sum(report["done"] for report in reports), failed
+    def accept_empty(self) -> None:
+        """Counts as finished each job that went through all of its ids and could do none (its tool exits with 1)."""
+        for job in self.remaining():
+            temporary = Path(str(self.temporary).replace("JOB", str(job)))
+            try:
+                report = json.loads(temporary.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if not report["done"]:
+                temporary.rename(self.report_file(job))
 
-    def remove(self) -> None:
-        """Deletes the records: the step's own `.done.json` takes their place."""
-        shutil.rmtree(self.directory.parent, ignore_errors=True)
+    def failed(self) -> dict[str, str]:
+        """Why ids failed, over all jobs that have finished."""
+        reports = [json.loads(self.report_file(job).read_text(encoding="utf-8")) for job in self.jobs]
+        return {utterance: reason for report in reports for utterance, reason in report["failed"].items()}

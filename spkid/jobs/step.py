@@ -19,7 +19,6 @@ from spkid import __version__
 from spkid.jobs.fingerprints import fingerprint
 from spkid.jobs.lock import Lock
 from spkid.jobs.logs import last_words, succeeded
-from spkid.jobs.parts import Parts
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 
@@ -83,11 +82,6 @@ class Step:
     def say(self, text: str) -> None:
         """Prints a line under the step's name."""
         print(f"{self.name}: {text}", flush=True)
-
-    def parts(self, nj: int) -> Parts:
-        """The records of `nj` jobs; what a killed run with the same inputs and options has finished stays finished."""
-        decides = {"inputs": self._input_fingerprints, "options": self.options, "nj": nj}
-        return Parts(self.outdir, nj, decides, keep=not self.force)
 
     def run_jobs(
         self, cmd: str, nj: int, log: str | os.PathLike, command: Sequence[str], jobs: Sequence[int] | None = None
