@@ -121,11 +121,10 @@ def extract(
                 )
                 continue
             try:
-                warp = warps[utterance]
+                features = compute(wave.samples, warps[utterance], utterance)
             except InputError as error:
                 report.add_failed(utterance, error)
                 continue
-            features = compute(wave.samples, warp, utterance)
             if not len(features):
                 warn(f"{utterance}: no frame of {frames.frame_length:g} ms fits in its {wave.duration:g} s")
             elif options.subtract_mean:
