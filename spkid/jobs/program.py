@@ -83,7 +83,7 @@ class Program(cli.Application):
     @staticmethod
     def _handle_argument(text: str, convert, name: str):
         if not convert:
-            return None
+            return NotImplemented  # as plumbum: the switch is a flag
         try:
             return convert(text)
         except (TypeError, ValueError) as error:
