@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 
@@ -25,15 +25,19 @@ from plumbum import cli
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
 from local.synthetic_speech import in_fresh_processes, load_espeak, record, speak
-from spkid.audio import Recording, resample, write_wav
+from spkid.audio import resample, write_wav
+from spkid.audio.durations import utterance_durations
 from spkid.jobs import Program, Step, progress
-from spkid.kaldi import InputError
+from spkid.kaldi import DataDir, InputError
+from spkid.kaldi.data_dir import write_spk2utt
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.lists import write_id_map
+from spkid.kaldi.trials import all_pairs, write_trials
 
 SOURCES = [Path(__file__).resolve(), Path(__file__).resolve().with_name("synthetic_speech.py")]  # they are the design
 RATE = 16000  # samples per second
 UTTERANCES_PER_VOICE = 15
+DATA_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "spk2gender", "utt2dur")
 
 
 @dataclass(frozen=True)
@@ -160,34 +164,21 @@ def synthesize(utterance: Utterance, seed: int, loader: ModuleType) -> np.ndarra
     return record(resample(samples.astype(np.float32) / 32768, rate, RATE), RATE, random)
 
 
-def write_data_dir(directory: Path, utterances: list[Utterance], wav_dir: Path) -> None:
+def write_data_dir(directory: str, utterances: list[Utterance], wav_dir: Path) -> DataDir:
     """Writes wav.scp, text, utt2spk, spk2utt, spk2gender and utt2dur of utterances whose audio lies in wav_dir."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = {utterance.name: str(wav_dir / f"{utterance.name}.wav") for utterance in utterances}
-    speakers = {utterance.name: utterance.voice.speaker for utterance in utterances}
-    durations = {}
-    for name, path in paths.items():
-        with Recording(path) as recording:
-            durations[name] = f"{recording.num_samples / recording.rate:.4f}"
-    by_speaker: dict[str, list[str]] = {}
-    for name, speaker in sorted(speakers.items()):
-        by_speaker.setdefault(speaker, []).append(name)
-    write_id_map(directory / "wav.scp", paths)
-    write_id_map(directory / "text", {utterance.name: utterance.text for utterance in utterances})
-    write_id_map(directory / "utt2spk", speakers)
-    write_id_map(directory / "spk2utt", {speaker: " ".join(names) for speaker, names in by_speaker.items()})
-    write_id_map(directory / "spk2gender", {u.voice.speaker: u.voice.gender for u in utterances})
-    write_id_map(directory / "utt2dur", durations)
-
-
-def write_trials(path: Path, utterances: list[Utterance]) -> int:
-    """Writes every pair of utterances as a trial, `enrolment test target|nontarget`; returns how many."""
-    pairs = list(combinations(sorted(utterances, key=lambda utterance: utterance.name), 2))
-    with atomic_write(path) as stream:
-        for one, other in pairs:
-            kind = "target" if one.voice == other.voice else "nontarget"
-            stream.write(f"{one.name} {other.name} {kind}\n")
-    return len(pairs)
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    data = DataDir(directory)
+    write_id_map(data.path("wav.scp"), {one.name: wav_dir / f"{one.name}.wav" for one in utterances})
+    write_id_map(data.path("text"), {one.name: one.text for one in utterances})
+    write_id_map(data.path("utt2spk"), {one.name: one.voice.speaker for one in utterances})
+    write_id_map(data.path("spk2gender"), {one.voice.speaker: one.voice.gender for one in utterances})
+    write_spk2utt(data.path("spk2utt"), data.table("utt2spk"))
+    durations = utterance_durations(data)
+    for reason in durations.failed.values():
+        raise InputError(reason)
+    write_id_map(data.path("utt2dur"), {name: f"{seconds:.4f}" for name, seconds in durations.utterances.items()})
+    data.check(needs=("wav.scp", "utt2dur"))
+    return data
 
 
 class Mini(Program):
@@ -196,9 +187,10 @@ class Mini(Program):
     DESCRIPTION = "Makes the synthetic corpus of egs/mini (no human speech)"
     EXAMPLE = "local/mini.py prepare --nj 2 data/train data/test"
 
-    def main(self) -> None:
+    def main(self, *words: str) -> None:
         if not self.nested_command:
-            raise InputError("say what to do: `mini.py prepare data/train data/test` (--help says more)")
+            given = f"there is no command {words[0]}" if words else "say what to do"
+            raise InputError(f"{given}: `mini.py prepare data/train data/test` (--help says more)")
 
 
 @Mini.subcommand("prepare")
@@ -214,26 +206,25 @@ class Prepare(Program):
 
     def main(self, train_dir: str, test_dir: str) -> int:
         corpus_dir, wav_dir = Path(self.corpus_dir), Path(self.corpus_dir) / "wav"
-        sets = {
-            Path(train_dir): corpus(TRAIN_VOICES, TRAIN_GRAMMAR, self.seed),
-            Path(test_dir): corpus(TEST_VOICES, TEST_GRAMMAR, self.seed),
-        }
-        outputs = [directory / "wav.scp" for directory in sets] + [
-            directory / name for directory in sets for name in ("text", "utt2spk", "spk2utt", "spk2gender", "utt2dur")
-        ]
-        trials = Path(test_dir) / "trials"
+        train = corpus(TRAIN_VOICES, TRAIN_GRAMMAR, self.seed)
+        test = corpus(TEST_VOICES, TEST_GRAMMAR, self.seed)
+        trials = f"{test_dir}/trials"
+        outputs = [f"{directory}/{name}" for directory in (train_dir, test_dir) for name in DATA_FILES]
         loader = load_espeak()
         options = {"seed": self.seed, "espeakng-loader": metadata.version("espeakng-loader")}
         with Step("mini", corpus_dir, SOURCES, options, [*outputs, trials], self.force) as step:
             if step.is_done:
                 return 0
-            everything = [utterance for utterances in sets.values() for utterance in utterances]
             step.say(f"{len(TRAIN_VOICES)} + {len(TEST_VOICES)} synthetic voices of espeak-ng: nobody speaks here")
-            made = synthesize_missing(everything, wav_dir, self.seed, loader, self.nj, self.force)
-            for directory, utterances in sets.items():
-                write_data_dir(directory, utterances, wav_dir)
-            pairs = write_trials(trials, sets[Path(test_dir)])
-            step.finish(f"{len(everything)} utterances ({made} made now), {pairs} trials", utterances=len(everything))
+            made = synthesize_missing(train + test, wav_dir, self.seed, loader, self.nj, self.force)
+            write_data_dir(train_dir, train, wav_dir)
+            targets, nontargets = write_trials(trials, all_pairs(write_data_dir(test_dir, test, wav_dir)))
+            total = len(train) + len(test)
+            step.finish(
+                f"{total} utterances, {made} of them made now; {targets} target and {nontargets} nontarget trials",
+                utterances=total,
+                made=made,
+            )
         return 0
 
 
