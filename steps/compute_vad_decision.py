@@ -8,7 +8,7 @@ from plumbum import cli
 
 from spkid.bin.compute_vad import OmissionOptions
 from spkid.features.options import VadOptions
-from spkid.jobs import Program, Step
+from spkid.jobs import Program, Step, fraction
 from spkid.jobs.archives import ArchiveJobs, set_aside
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.options import parse_command_line
@@ -29,7 +29,7 @@ class ComputeVadDecision(Program):
         "--vad-config", str, default="conf/vad.conf", argname="file", help="options of compute-vad"
     )
     min_fraction = cli.SwitchAttr(
-        "--min-fraction", cli.Range(0, 1), default=0.95, help="fail if fewer of the utterances than this could be done"
+        "--min-fraction", fraction, default=0.95, help="fail if fewer of the utterances than this could be done"
     )
     force = cli.Flag("--force", help="repeat the step even if nothing has changed")
 

@@ -9,7 +9,7 @@ from plumbum import cli
 
 from spkid.data.front_end import read_record
 from spkid.features import select_voiced
-from spkid.jobs import Program, Step, progress
+from spkid.jobs import Program, Step, fraction, progress
 from spkid.kaldi import InputError
 from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter, open_table, read_script
 
@@ -31,7 +31,7 @@ class ExtractStatistics(Program):
     EXAMPLE = "steps/extract_statistics.py data/test exp/statistics/test"
 
     min_fraction = cli.SwitchAttr(
-        "--min-fraction", cli.Range(0, 1), default=0.95, help="fail if fewer of the utterances than this could be done"
+        "--min-fraction", fraction, default=0.95, help="fail if fewer of the utterances than this could be done"
     )
     force = cli.Flag("--force", help="repeat the step even if nothing has changed")
 

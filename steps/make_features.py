@@ -8,7 +8,7 @@ from plumbum import cli
 
 from spkid.bin._extraction import ExtractionOptions, VtlnOptions
 from spkid.data.front_end import FEATS_JSON, FeatureRecord, write_record
-from spkid.jobs import Program, Step, boolean
+from spkid.jobs import Program, Step, boolean, fraction
 from spkid.jobs.archives import ArchiveJobs, set_aside
 from spkid.jobs.lock import Lock
 from spkid.kaldi import DataDir, InputError
@@ -33,7 +33,7 @@ class MakeFeatures(Program):
         "--write-utt2num-frames", boolean, default=True, help="write utt2num_frames to the data directory"
     )
     min_fraction = cli.SwitchAttr(
-        "--min-fraction", cli.Range(0, 1), default=0.95, help="fail if fewer of the utterances than this could be done"
+        "--min-fraction", fraction, default=0.95, help="fail if fewer of the utterances than this could be done"
     )
     force = cli.Flag("--force", help="repeat the step even if nothing has changed")
 

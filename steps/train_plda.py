@@ -8,7 +8,7 @@ from plumbum import cli
 
 from spkid.backend import BackEnd
 from spkid.backend.vectors import blaming, load_vectors, speakers_of, table_file, table_specifier
-from spkid.jobs import Program, Step
+from spkid.jobs import Program, Step, fraction
 from spkid.kaldi.lists import read_id_map
 
 
@@ -32,7 +32,7 @@ class TrainPlda(Program):
     )
     num_em_iters = cli.SwitchAttr("--num-em-iters", cli.Range(1, 10000), default=10, help="iterations of PLDA's EM")
     min_fraction = cli.SwitchAttr(
-        "--min-fraction", cli.Range(0, 1), default=0.95, help="fail if fewer of the utterances than this have a vector"
+        "--min-fraction", fraction, default=0.95, help="fail if fewer of the utterances than this have a vector"
     )
     force = cli.Flag("--force", help="repeat the step even if nothing has changed")
 

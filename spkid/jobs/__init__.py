@@ -5,9 +5,9 @@ The names below are imported when they are first used: launchers start without p
 
 from importlib import import_module
 
-_HOMES = {"Program": "program", "boolean": "program", "progress": "progress", "Step": "step"}
+_HOMES = {"Program": "program", "boolean": "program", "fraction": "program", "progress": "progress", "Step": "step"}
 
-__all__ = ["Program", "Step", "boolean", "progress"]
+__all__ = ["Program", "Step", "boolean", "fraction", "progress"]
 
 
 def __getattr__(name: str):

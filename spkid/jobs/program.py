@@ -22,6 +22,13 @@ def boolean(text: str) -> bool:
     return text == "true"
 
 
+def fraction(text: str) -> float:
+    """A number from 0 to 1 on a command line (plumbum's own `Range` knows whole numbers only)."""
+    if not 0 <= float(text) <= 1:
+        raise ValueError("a number from 0 to 1 is needed")
+    return float(text)
+
+
 class Program(cli.Application):
     """A program with options. A subclass declares plumbum switches, `main(self, ...)` and an `EXAMPLE` for `--help`.
 
