@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Embeddings of every utterance of a data directory, by array jobs, and their means by speaker."""
 
-import sys
+import hashlib
+import json
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from plumbum import cli
 
-from spkid.jobs import Program, Step, boolean
+from spkid.jobs import Program, Step, boolean, fraction
+from spkid.jobs.fingerprints import fingerprint
+from spkid.jobs.parts import Parts
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.tables import VECTOR, TableWriter, read_script, read_table, write_id_map
@@ -44,7 +47,7 @@ class ExtractXvectors(Program):
     num_threads = cli.SwitchAttr("--num-threads", cli.Range(1, 1000), default=1, help="threads of each job")
     use_gpu = cli.SwitchAttr("--use-gpu", boolean, default=False, help="compute on the GPU of each job")
     min_fraction = cli.SwitchAttr(
-        "--min-fraction", cli.Range(0, 1), default=0.95, help="fail if fewer of the utterances than this could be done"
+        "--min-fraction", fraction, default=0.95, help="fail if fewer of the utterances than this could be done"
     )
     force = cli.Flag("--force", help="repeat the step even if nothing has changed")
 
@@ -60,53 +63,59 @@ class ExtractXvectors(Program):
         }
         inputs = [exp / name for name in MODEL_FILES] + [Path(data.path(name)) for name in DATA_FILES if data.has(name)]
         outputs = [out / "xvector.scp", out / "spk_xvector.scp"]
-        with Step("extract_xvectors", out, inputs, {**settings, "batch_size": self.batch_size}, outputs,
-                  force=self.force) as step:  # fmt: skip
+        all_settings = {**settings, "batch_size": self.batch_size}
+        with Step("extract_xvectors", out, inputs, all_settings, outputs, self.force) as step:
             if step.is_done:
                 return 0
             failed: dict[str, str] = {}
-            nj = self._write_batches(exp, data, out, failed)
-            parts = step.parts(nj)
+            batches = self._cut(exp, data, failed)
+            nj = len(batches)
+            basis = json.dumps([step.options, [fingerprint(path) for path in inputs]])
+            keys = [hashlib.sha256(f"{basis} {part}".encode()).hexdigest() for part in batches]
+            parts = Parts(out / "parts", keys, keep=not self.force)
+            for job, part in enumerate(batches, 1):
+                with atomic_write(out / "parts" / f"batches.{job}") as stream:
+                    stream.write(part)
+                if not ((out / f"xvector.{job}.ark").exists() and (out / f"xvector.{job}.scp").exists()):
+                    parts.forget(job)
             options = [f"--{name.replace('_', '-')}={str(value).lower()}" for name, value in settings.items()]
             target = f"ark,scp:{out}/xvector.JOB.ark,{out}/xvector.JOB.scp"
-            for job in set(range(1, nj + 1)) - set(parts.remaining()):
-                if not (out / f"xvector.{job}.scp").exists():
-                    parts.forget(job)
-            arguments = [exp, data.root, out / "split" / "batches.JOB", target]
+            arguments = [exp, data.root, out / "parts" / "batches.JOB", target]
             command = ["xvector-compute", *options, f"--report={parts.temporary}", *arguments, *parts.publish]
-            step.run_jobs(self.cmd, nj, out / "log" / "extract_xvectors.JOB.log", command, parts.remaining())
-            _, done, failed_in_jobs = parts.report()
-            failed |= failed_in_jobs
+            try:
+                step.run_jobs(self.cmd, nj, out / "log" / "extract_xvectors.JOB.log", command, parts.remaining())
+            except InputError:
+                parts.accept_empty()
+                if parts.remaining():
+                    raise
+            failed |= parts.failed()
             given = len(data.utterances)
+            done = given - len(failed)
             for utterance in sorted(failed)[:SHOWN_FAILURES]:
-                print(f"extract_xvectors: {utterance} has no embedding: {failed[utterance]}", file=sys.stderr)
+                step.say(f"{utterance} has no embedding: {failed[utterance]}")
             if done < max(1, self.min_fraction * given):
-                first = next(iter(sorted(failed)), "")
+                first = min(failed)
                 raise InputError(
-                    f"{done} of {given} utterances of {data_dir} have an embedding, fewer than --min-fraction="
-                    f"{self.min_fraction:g} asks for; {first}: {failed.get(first, '')}"
+                    f"{data_dir}: {done} of {given} utterances have an embedding, fewer than the "
+                    f"{self.min_fraction:.1%} that --min-fraction asks for; {first}: {failed[first]}"
                 )
             join_parts(data, out, nj)
-            step.finish(f"{done} of {given} utterances of {data_dir}", given=given, done=done, failed=failed)
-            parts.remove()
+            step.finish(f"{done} of {given} utterances of {data_dir}", given=given, failed=failed)
+            remove_others(out, nj)
         return 0
 
-    def _write_batches(self, exp: Path, data: DataDir, out: Path, failed: dict[str, str]) -> int:
-        """Writes the batches of each job to `split/batches.JOB`; returns the number of jobs."""
+    def _cut(self, exp: Path, data: DataDir, failed: dict[str, str]) -> list[str]:
+        """The batches of each job, a line each; notes in `failed` which utterances cannot be used."""
         from spkid.train.experiment import load_final  # torch: not for --help, not where the step is done
         from spkid.train.extraction import cut_batches, divide, open_for_model
 
         source = open_for_model(load_final(exp), data.root, data.utterances, failed)
         if not source.ids:
-            first = next(iter(failed))
+            first = min(failed)
             raise InputError(f"{data.root}: no utterance can be used; {first}: {failed[first]}")
         batches = cut_batches(source, self.batch_size, self.chunk_size)
-        nj = min(self.nj, len(batches))
-        (out / "split").mkdir(exist_ok=True)
-        for job, part in enumerate(divide(batches, source.num_frames, nj), 1):
-            with atomic_write(out / "split" / f"batches.{job}") as stream:
-                stream.writelines(" ".join(source.ids[index] for index in batch) + "\n" for batch in part)
-        return nj
+        shares = divide(batches, source.num_frames, min(self.nj, len(batches)))
+        return ["".join(" ".join(source.ids[one] for one in batch) + "\n" for batch in share) for share in shares]
 
 
 def join_parts(data: DataDir, out: Path, nj: int) -> None:
@@ -126,6 +135,14 @@ def join_parts(data: DataDir, out: Path, nj: int) -> None:
             writer.write(speaker, (sums[speaker] / counts[speaker]).astype(np.float32))
     write_id_map(str(out / "num_utts.ark"), counts)
     write_id_map(str(out / "xvector.scp"), scripts)
+
+
+def remove_others(out: Path, nj: int) -> None:
+    """Removes the archives of jobs that an earlier run had and this one has not."""
+    for path in out.glob("xvector.*.*"):
+        number = path.name.split(".")[1]
+        if number.isdigit() and int(number) > nj:
+            path.unlink()
 
 
 if __name__ == "__main__":

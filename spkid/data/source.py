@@ -13,6 +13,7 @@ from spkid.data.front_end import FeatureRecord, sliding_window
 from spkid.features import CmvnOptions, apply_cmvn_sliding, cmvn_window
 from spkid.kaldi import InputError
 from spkid.kaldi.matrix import load_vector, matrix_shape, read_rows
+from spkid.kaldi.rows import RowReader
 from spkid.kaldi.tables import read_id_map, read_script
 
 
@@ -52,6 +53,7 @@ class FeatureSource:
                 raise InputError(f"unknown transform '{transform}' of features (known: {known})")
         if self._vad and list(transforms)[-1] != "vad":
             raise InputError(f"{' then '.join(transforms)}: means are taken before non-speech is removed")
+        self._reader = RowReader()
         scripts = read_script(self.data_dir / "feats.scp")
         voiced_scripts = read_script(self.data_dir / "vad.scp") if self._vad else {}
         wanted = list(scripts) if utterances is None else list(utterances)
@@ -65,7 +67,7 @@ class FeatureSource:
             try:
                 feats = _entry(scripts, utterance, self.data_dir / "feats.scp")
                 vad = _entry(voiced_scripts, utterance, self.data_dir / "vad.scp") if self._vad else ""
-                raw = raw_counts[utterance] if utterance in raw_counts else matrix_shape(feats)[0]
+                raw = raw_counts[utterance] if utterance in raw_counts else self._shape(feats)[0]
                 count = raw
                 if self._vad:
                     voiced = voiced_counts.get(utterance)
@@ -82,7 +84,7 @@ class FeatureSource:
             num_frames.append(count)
         self.raw_frames = np.array(raw_frames, np.int64)
         self.num_frames = np.array(num_frames, np.int64)
-        self.dims = matrix_shape(self._feats[0])[1] if self.ids else 0
+        self.dims = self._shape(self._feats[0])[1] if self.ids else 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -122,8 +124,9 @@ class FeatureSource:
         return values
 
     def _read(self, index: int, start: int, stop: int) -> np.ndarray:
+        feats = self._feats[index]
         try:
-            values = read_rows(self._feats[index], start, stop)
+            values = (self._reader.read if _is_plain(feats) else read_rows)(feats, start, stop)
         except InputError as error:
             raise InputError(f"utterance {self.ids[index]}: {error}") from None
         values = np.asarray(values, np.float32)
@@ -135,6 +138,9 @@ class FeatureSource:
         if not np.isfinite(values).all():
             raise InputError(f"{self.data_dir / 'feats.scp'}: utterance {self.ids[index]} has NaN or infinite features")
         return values
+
+    def _shape(self, rxfilename: str) -> tuple[int, int]:
+        return (self._reader.shape if _is_plain(rxfilename) else matrix_shape)(rxfilename)
 
     def _voiced(self, index: int) -> np.ndarray:
         return self._read_voiced(self.ids[index], self._vads[index], int(self.raw_frames[index]))
@@ -202,6 +208,11 @@ def open_source(
 ) -> FeatureSource:
     """The source that gives a directory's features under all the transforms wanted, doing those that are not done."""
     return FeatureSource(data_dir, record.remaining(wanted, data_dir), utterances, failed)
+
+
+def _is_plain(rxfilename: str) -> bool:
+    """Whether the name is a file with perhaps an offset: neither a command nor a range of rows."""
+    return not rxfilename.endswith(("|", "]"))
 
 
 def _entry(scripts: dict[str, str], utterance: str, path: Path) -> str:
