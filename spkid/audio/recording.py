@@ -53,8 +53,8 @@ class Recording:
             self._file = soundfile.SoundFile(source)
         except soundfile.LibsndfileError as error:
             raise InputError(
-                f"{self.name}: cannot be read as audio ({_reason(error)}); it is corrupt or in a format that libsndfile "
-                "does not know: convert it to WAV or FLAC, or put a command ending in | into wav.scp"
+                f"{self.name}: cannot be read as audio ({_reason(error)}); it is corrupt or in a format that "
+                "libsndfile does not know: convert it to WAV or FLAC, or put a command ending in | into wav.scp"
             ) from None
         self.rate = self._file.samplerate
         self.channels = self._file.channels
@@ -143,8 +143,8 @@ def _check_file(path: str) -> None:
         present = os.fstat(stream.fileno()).st_size - sizes.data_start
     if sizes.is_streamed and present > 0:
         raise InputError(
-            f"{path}: its WAV header does not say how long it is (it was written through a pipe), so that a truncated copy "
-            f"could not be told; rewrite it with sox, or put 'cat {path} |' into wav.scp to take it as it is"
+            f"{path}: its WAV header does not say how long it is (it was written through a pipe), so that a "
+            f"truncated copy could not be told; rewrite it with sox, or take it as it is with 'cat {path} |' in wav.scp"
         )
     _check_length(sizes.data, present, path)
 
@@ -171,8 +171,8 @@ def _read_archived(path: str, offset: int, name: str) -> bytes:
         header = stream.read(12)
         if not is_riff(header):
             raise InputError(
-                f"{name}: no WAV begins at byte {offset} of this archive; the scp file belongs to another version of it: "
-                "make both again"
+                f"{name}: no WAV begins at byte {offset} of this archive; the scp file belongs to another version "
+                "of it: make both again"
             )
         stream.seek(offset)
         sizes = _sizes(stream, name)[1]

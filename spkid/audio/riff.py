@@ -1,4 +1,4 @@
-"""The sizes that a WAV header claims: libsndfile forgives a file that is shorter than its header says, a pipeline must not."""
+"""The sizes that a WAV header claims: libsndfile forgives a file that is shorter, a pipeline must not."""
 
 import struct
 from typing import BinaryIO
@@ -47,7 +47,7 @@ def read_riff_header(stream: BinaryIO) -> tuple[bytes, RiffSizes]:
         The bytes read and the sizes found in them.
 
     Raises:
-        InputError: the header breaks off before the samples, or has no data chunk. The message names no file: the caller does.
+        InputError: the header breaks off before the samples, or has no data chunk (the caller names the file).
     """
     header = bytearray(_exactly(stream, 12))
     size = struct.unpack_from("<I", header, 4)[0] + 8
@@ -60,7 +60,7 @@ def read_riff_header(stream: BinaryIO) -> tuple[bytes, RiffSizes]:
             data = long_data if long_data is not None and length == 0xFFFFFFFF else length
             return bytes(header), RiffSizes(size, data, len(header))
         if length > 1 << 24:
-            raise InputError(f"its WAV header has a chunk {name!r} of {length} bytes; the file is corrupt: write it again")
+            raise InputError(f"its WAV header has a chunk {name!r} of {length} bytes; it is corrupt: write it again")
         body = _exactly(stream, length + length % 2)
         header += body
         if name == b"ds64":

@@ -12,7 +12,7 @@ from spkid.kaldi.io import open_output
 
 
 class Wave(NamedTuple):
-    """Samples, float32 in +-1: (samples,), or (samples, channels) where all channels were asked for; and samples per second."""
+    """Samples, float32 in +-1, (samples,) or (samples, channels) for all channels; and samples per second."""
 
     samples: np.ndarray
     rate: float
@@ -27,7 +27,7 @@ class _WaveHolder:
     """Reads and writes WAV inside tables; `write` gives 16-bit PCM as Kaldi does."""
 
     def read(self, stream: BinaryIO) -> Wave:
-        """Reads one WAV of every channel, (samples, channels). One without a length in its header reaches to the stream's end."""
+        """Reads one WAV, (samples, channels). One without a length in its header reaches to the stream's end."""
         header, sizes = read_riff_header(stream)
         if sizes.is_streamed:
             data = stream.read()

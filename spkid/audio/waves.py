@@ -1,4 +1,4 @@
-"""The waves of a wav.scp, one after another, whole or cut into segments: what every tool that needs audio reads from."""
+"""The waves of a wav.scp, one after another, whole or cut into segments: where every tool gets its audio."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class WaveOptions:
 
     Attributes:
         rate: samples per second that are wanted; None takes each recording's own.
-        channel: which channel, from 0; -1 expects one and takes the first with a warning where there are several (as Kaldi);
-            `ALL_CHANNELS` keeps all.
+        channel: which channel, from 0; -1 expects one, and takes the first with a warning where there are several (as
+            Kaldi); `ALL_CHANNELS` keeps all.
         allow_downsample, allow_upsample: resample a recording of a higher or lower rate instead of refusing it.
     """
 
@@ -79,20 +79,23 @@ def read_waves(
 
     Args:
         rspecifier: `scp:wav.scp`, `ark:-`, ... (with `segments`: a script, `scp:...`).
-        segments: file of segments; ids are then those of the utterances. Only their samples are decoded, and a recording
-            stays open while consecutive segments are cut from it.
+        segments: file of segments; ids are then those of the utterances. Only their samples are decoded, and a
+            recording stays open while consecutive segments are cut from it.
 
     Yields:
-        `(id, Wave)` with (samples,) float32 in +-1, or `(id, InputError)` where this one cannot be had: the message names the
-        file and what to do. The caller notes both (`Report.add_failed`) and goes on.
+        `(id, Wave)` with (samples,) float32 in +-1, or `(id, InputError)` where this one cannot be had: the message
+        names the file and what to do. The caller notes both (`Report.add_failed`) and goes on.
 
     Raises:
         InputError: the table or the file of segments itself cannot be read.
     """
     prepare = _Preparation(options or WaveOptions())
+    script = wave_script(rspecifier)
     if segments is not None:
-        yield from _read_segments(_script_of(rspecifier), segments, prepare, limits or SegmentLimits())
-    elif (script := _script_of(rspecifier, required=False)) is not None:
+        if script is None:
+            raise InputError(f"{rspecifier}: segments are cut from a script: give scp:wav.scp")
+        yield from _read_segments(script, segments, prepare, limits or SegmentLimits())
+    elif script is not None:
         for key, rxfilename in script.items():
             try:
                 with Recording(rxfilename) as recording:
@@ -163,13 +166,10 @@ def _cut(recording: Recording, segment: Segment, limits: SegmentLimits) -> np.nd
     return recording.read(start, stop)
 
 
-def _script_of(rspecifier: str, required: bool = True) -> dict[str, str] | None:
+def wave_script(rspecifier: str) -> dict[str, str] | None:
+    """The lines of `scp:...`, which are opened one by one here; None for an archive."""
     kind, _, path = rspecifier.partition(":")
-    if "scp" in kind.split(","):
-        return read_script(path)
-    if required:
-        raise InputError(f"{rspecifier}: segments are cut from a script: give scp:wav.scp")
-    return None
+    return read_script(path) if "scp" in kind.split(",") else None
 
 
 class _Preparation:
@@ -194,7 +194,7 @@ class _Preparation:
             return samples
         if channel >= channels:
             raise InputError(
-                f"{name}: has {channels} channel{'s' * (channels > 1)}, there is no channel {channel} (they count from 0)"
+                f"{name}: has {channels} channel(s), there is no channel {channel} (they count from 0)"
             )
         if channel < 0 and channels > 1 and "channels" not in self._said:
             self._said.add("channels")

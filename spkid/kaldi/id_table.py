@@ -1,9 +1,11 @@
 """Text files of `id value` lines as lists of bytes: fast and small enough for millions of utterances.
 
-Bytes, because Kaldi's order is the order of bytes and its separators are ASCII blanks; a file is checked to be UTF-8 as a whole.
+Bytes, because Kaldi's order is the order of bytes and its separators are ASCII blanks; files are checked to be UTF-8.
 """
 
 import codecs
+import contextlib
+import io
 import operator
 import os
 from collections.abc import Iterable, Iterator
@@ -39,18 +41,16 @@ class IdTable(NamedTuple):
 
 
 def read_id_table(path: str | os.PathLike) -> IdTable:
-    """Reads a file of `id value` lines.
+    """Reads a file of `id value` lines; `-` is standard input.
 
     Raises:
-        InputError: missing, empty, not UTF-8, Windows line ends, a line without a value, an id with bytes that do not print.
+        InputError: missing, empty, not UTF-8, Windows line ends, a line without a value, an id that does not print.
             The sentence names the file and the line. Order and duplicates are not looked at (`check_order`).
     """
     path = os.fspath(path)
     keys, values = [], []
-    with open_file(path) as raw:
-        _check_encoding(raw, path)
-        raw.seek(0)
-        for number, line in enumerate(_lines(raw), 1):
+    with _open(path) as raw:
+        for number, line in enumerate(raw, 1):
             try:
                 key, value = line.split(None, 1)
             except ValueError:
@@ -71,12 +71,9 @@ def write_id_table(path: str | os.PathLike, table: IdTable) -> None:
 
 
 def read_ids(path: str | os.PathLike) -> list[bytes]:
-    """The first field of every line: a list of ids, or any file that begins with them."""
-    path = os.fspath(path)
-    with open_file(path) as raw:
-        _check_encoding(raw, path)
-        raw.seek(0)
-        return [fields[0] for line in _lines(raw) if (fields := line.split(None, 1))]
+    """The first field of every line: a list of ids, or any file that begins with them (`-`: standard input)."""
+    with _open(os.fspath(path)) as raw:
+        return [fields[0] for line in raw if (fields := line.split(None, 1))]
 
 
 def group_by_value(table: IdTable) -> IdTable:
@@ -102,7 +99,7 @@ def ungroup(table: IdTable) -> IdTable:
 
 
 def find_unsorted(keys: list[bytes]) -> int:
-    """Index of the first id that is not greater than the one before it (so also of a neighbouring duplicate); 0 where none is."""
+    """Index of the first id that is not greater than the one before it (a duplicate too); 0 where all are."""
     for index, wrong in enumerate(map(operator.ge, keys, islice(keys, 1, None)), 1):
         if wrong:
             return index
@@ -110,7 +107,7 @@ def find_unsorted(keys: list[bytes]) -> int:
 
 
 def check_order(keys: list[bytes], path: str | os.PathLike) -> None:
-    """Raises InputError unless the ids are strictly ascending by bytes: names a duplicate, or the first id out of order."""
+    """Raises InputError unless ids ascend strictly by bytes: names a duplicate, or the first out of order."""
     index = find_unsorted(keys)
     if not index:
         return
@@ -135,18 +132,19 @@ def find_duplicate(keys: Iterable[bytes]) -> bytes | None:
 
 def check_ids(keys: list[bytes], path: str | os.PathLike) -> None:
     """Raises InputError for an id with a control character, an invisible or a non-breaking blank in it."""
+    for number, key in odd_ids(keys):
+        raise InputError(f"{path}: line {number}: the id {_show(key)} does not print as it is: rename it or {FIX}")
+
+
+def odd_ids(keys: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Line number, from 1, and id of those that are not UTF-8 or hold what is no letter, digit or sign."""
     for start in range(0, len(keys), 65536):
         block = keys[start : start + 65536]
         if b"".join(block).translate(None, _PLAIN):
-            for number, key in enumerate(block, start + 1):
-                if odd_bytes(key):
-                    raise InputError(
-                        f"{path}: line {number}: the id {_show(key)} holds bytes that do not print: rename it, or {FIX}"
-                    )
+            yield from ((number, key) for number, key in enumerate(block, start + 1) if _is_odd(key))
 
 
-def odd_bytes(key: bytes) -> bool:
-    """True where an id is not UTF-8 or holds anything that does not print as a letter, a digit or a sign."""
+def _is_odd(key: bytes) -> bool:
     try:
         text = key.decode("utf-8")
     except UnicodeDecodeError:
@@ -163,10 +161,14 @@ def _show(text: bytes) -> str:
     return ascii(text.decode("utf-8", "backslashreplace").strip()[:80])
 
 
-def _lines(raw: BinaryIO) -> Iterator[bytes]:
-    import io
-
-    return iter(io.BufferedReader(raw, 1 << 20))
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[BinaryIO]:
+    """A checked text file as a stream of bytes; what cannot be read twice (a pipe) is held in memory."""
+    with open_file("/dev/stdin" if path == "-" else path) as raw:
+        stream = io.BufferedReader(raw, 1 << 20) if raw.seekable() else io.BytesIO(raw.readall())
+        _check_encoding(stream, "standard input" if path == "-" else path)
+        stream.seek(0)
+        yield stream
 
 
 def _check_encoding(raw: BinaryIO, path: str) -> None:

@@ -6,7 +6,7 @@ from spkid.kaldi.errors import InputError
 
 
 class Segment(NamedTuple):
-    """A part of a recording: seconds from its start; `end` -1 means up to the recording's end; `channel` -1 means unspecified."""
+    """A part of a recording, in seconds; `end` -1 is the recording's end, `channel` -1 is unspecified."""
 
     recording: str
     start: float
@@ -23,7 +23,7 @@ def parse_segment(utterance: str, text: str, path: str) -> Segment:
     fields = text.split()
     if len(fields) not in (3, 4):
         raise InputError(
-            f"{path}: utterance {utterance}: expected 'utterance recording start end [channel]', got {utterance} {text!r}"
+            f"{path}: utterance {utterance}: expected 'recording start end [channel]' behind it, got {text!r}"
         )
     try:
         start, end = float(fields[1]), float(fields[2])

@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Writes a list of trials from data directories."""
+
+from plumbum import cli
+
+from spkid.jobs import Program
+from spkid.kaldi import DataDir, InputError
+from spkid.kaldi.trials import all_pairs, balanced_pairs, write_trials
+
+
+class MakeTrials(Program):
+    """Writes `enrolment test target|nontarget` lines: all pairs, or as many target as nontarget trials at random.
+
+    Usage: make_trials.py [options] <data-dir> <trials>, or <enrolment-dir> <test-dir> <trials>.
+    """
+
+    EXAMPLE = "utils/make_trials.py --balanced data/test data/test/trials_balanced"
+
+    balanced = cli.Flag("--balanced", help="as many target as nontarget trials")
+    targets = cli.SwitchAttr("--targets", cli.Range(1, 10**9), help="with --balanced: so many of each kind")
+    seed = cli.SwitchAttr("--seed", int, default=0, help="of the random choice")
+    models = cli.Flag("--models", help="enrol speakers, not utterances: the first id is a speaker of the enrolment-dir")
+
+    def main(self, data_dir: str, *arguments: str) -> int:
+        if len(arguments) not in (1, 2):
+            raise InputError("expected <data-dir> [<test-dir>] <trials> (--help shows the usage)")
+        if self.models and len(arguments) == 1:
+            raise InputError("--models needs an enrolment-dir and a test-dir (--help shows the usage)")
+        if self.targets and not self.balanced:
+            raise InputError("--targets says how many trials --balanced chooses: give both")
+        directories = [DataDir(name) for name in (data_dir, *arguments[:-1])]
+        if self.balanced:
+            pairs = balanced_pairs(*directories, models=self.models, targets=self.targets or 0, seed=self.seed)
+        else:
+            pairs = all_pairs(*directories, models=self.models)
+        targets, nontargets = write_trials(arguments[-1], pairs)
+        print(f"make_trials: {targets} target and {nontargets} nontarget trials in {arguments[-1]}")
+        return 0
+
+
+if __name__ == "__main__":
+    MakeTrials.run()
