@@ -3,13 +3,17 @@
 # "--config FILE" sources FILE first. "--help" prints the comment at the top of the script.
 # The positional arguments are left in "$@".
 
+# "bash egs/mini/run.sh" has gone into its own directory by now
+_options_script=$0
+[ -r "$_options_script" ] || _options_script=${0##*/}
+
 _options_fail() { echo "$0: error: $*" >&2; exit 1; }
 
 _options_set() {
   local name=${1//-/_} value=$2 known
   [[ $name =~ ^[a-z][A-Za-z0-9_]*$ ]] || _options_fail "--$1 is not the name of an option"
   if [ -z "${!name+set}" ]; then
-    known=$(sed -nE 's/^([a-z][A-Za-z0-9_]*)=.*/--\1/p' "$0" | sort -u | tr _ - | tr '\n' ' ')
+    known=$(sed -nE 's/^([a-z][A-Za-z0-9_]*)=.*/--\1/p' "$_options_script" | sort -u | tr _ - | tr '\n' ' ')
     _options_fail "unknown option --$1; known are: ${known:-none}"
   fi
   case ${!name} in
@@ -31,7 +35,7 @@ done
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h)
-      sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"
+      sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$_options_script"
       exit 0
       ;;
     --config) shift 2 ;;
@@ -47,4 +51,4 @@ while [ $# -gt 0 ]; do
 done
 
 unset -f _options_set _options_fail
-unset _options_index _options_next _options_name
+unset _options_script _options_index _options_next _options_name
