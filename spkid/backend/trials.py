@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spkid.kaldi.errors import InputError
-from spkid.kaldi.io import atomic_write, open_input
+from spkid.kaldi.io import open_input, open_output
 
 BLOCK_LINES = 1 << 16
 KALDI_LABELS = {b"target": True, b"nontarget": False}
@@ -104,21 +104,34 @@ def self_comparisons(trials: Trials) -> np.ndarray:
     return same[trials.enroll] == trials.test
 
 
-def write_scores(path: str, trials: Trials, scores: np.ndarray) -> None:
-    """Writes lines `enrolment test score`, seven digits as Kaldi; the file appears when it is complete.
+def write_scores(wxfilename: str, trials: Trials, scores: np.ndarray) -> None:
+    """Writes lines `enrolment test score`, seven digits as Kaldi; a file appears when it is complete.
 
     Raises:
         InputError: the file cannot be written.
     """
-    with atomic_write(path) as stream:
+    with open_output(wxfilename) as stream:
         for start in range(0, len(trials), BLOCK_LINES):
             block = slice(start, start + BLOCK_LINES)
-            columns = zip(
-                trials.enroll[block].tolist(), trials.test[block].tolist(), scores[block].tolist(), strict=True
-            )
-            stream.write(
-                "".join([f"{trials.enroll_ids[e]} {trials.test_ids[t]} {score:.7g}\n" for e, t, score in columns])
-            )
+            rows = zip(trials.enroll[block].tolist(), trials.test[block].tolist(), scores[block].tolist(), strict=True)
+            lines = [f"{trials.enroll_ids[e]} {trials.test_ids[t]} {score:.7g}\n" for e, t, score in rows]
+            stream.write("".join(lines).encode())
+
+
+def read_labelled_scores(rxfilename: str) -> tuple[np.ndarray, np.ndarray]:
+    """The target and the non-target scores of lines `score target|nontarget`.
+
+    Raises:
+        InputError: the file cannot be read, is empty, or a line does not fit.
+    """
+    lines = _Lines(rxfilename, "score file")
+    scores, labels = [], []
+    for number, rows in lines:
+        texts, words = lines.columns(rows, 2, number)
+        scores.append(_numbers(texts, rxfilename, number))
+        labels.append(_labels(words, KALDI_LABELS, rxfilename, number))
+    scores, labels = np.concatenate(scores), np.concatenate(labels)
+    return scores[labels], scores[~labels]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ matplotlib is imported by the functions, draws without a display, and keeps no g
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -51,38 +52,36 @@ def plot_det(
     from scipy.special import ndtri
 
     figure, axes = _figure(title)
-    rates = {name: error_rates(*scores) for name, scores in systems.items()}
-    low, high = _det_range(rates.values())
-    axes.plot(ndtri([low, high]), ndtri([low, high]), color=QUIET, linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
-    for colour, (name, scores) in zip(_colours(len(systems)), systems.items(), strict=True):
-        false_alarm, miss = _corners(rates[name])
-        rate, _ = eer(*scores)
-        # Rates of zero have no place on these axes: the curve ends where less than half a trial is wrong.
-        floor = 0.5 / rates[name].num_nontargets, 0.5 / rates[name].num_targets
-        x = ndtri(np.clip(false_alarm, floor[0], 1 - floor[0]))
-        y = ndtri(np.clip(miss, floor[1], 1 - floor[1]))
-        axes.plot(x, y, color=colour, linewidth=1.8, label=f"{name}  EER {_percent(rate)}", zorder=3)
-        point = ndtri(np.clip(rate, low, high))
-        axes.plot(point, point, "o", color=colour, markersize=7, markeredgecolor="white", zorder=4)
-        for marker, p_target in zip("sDv^", p_targets, strict=False):
-            cost, threshold = min_dcf_point(*scores, p_target)
-            at = int(np.searchsorted(rates[name].thresholds, threshold))
+    curves = [_DetCurve(name, scores, p_targets) for name, scores in systems.items()]
+    low = min(0.02, max((tick for tick in DET_TICKS if tick <= min(curve.smallest for curve in curves)), default=1e-4))
+    worst = min(max(curve.worst for curve in curves), 0.95)
+    high = next(limit for limit in (0.45, 0.65, 0.85, 0.95) if limit >= worst)
+
+    def place(rate: ArrayLike) -> np.ndarray:
+        return ndtri(np.clip(rate, low, 1 - low))
+
+    axes.plot(place([low, high]), place([low, high]), color=QUIET, linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
+    for colour, curve in zip(_colours(len(curves)), curves, strict=True):
+        label = f"{curve.name}  EER {_percent(curve.eer)}"
+        axes.plot(place(curve.false_alarm), place(curve.miss), color=colour, linewidth=1.8, label=label, zorder=3)
+        for marker, (label, false_alarm, miss) in zip("sDv^", curve.marks, strict=False):
+            false_alarm, miss = min(false_alarm, high), min(miss, high)  # "accept nothing" is drawn on the border
+            style = {"color": "white", "markeredgecolor": colour, "markeredgewidth": 1.4, "markersize": 6}
             axes.plot(
-                ndtri(np.clip(rates[name].false_alarm_rate[at], max(low, floor[0]), high)),
-                ndtri(np.clip(rates[name].miss_rate[at], max(low, floor[1]), high)),
-                marker,
-                color="white",
-                markeredgecolor=colour,
-                markeredgewidth=1.4,
-                markersize=6,
-                label=f"minDCF({p_target:g}) {cost:.3f}",
-                linestyle="none",
-                zorder=4,
+                place(false_alarm), place(miss), marker, label=label, linestyle="none", clip_on=False, zorder=4, **style
             )
+        axes.plot(
+            place(curve.eer), place(curve.eer), "o", color=colour, markersize=7, markeredgecolor="white", zorder=5
+        )
     ticks = [tick for tick in DET_TICKS if low <= tick <= high]
+    spacing = 0.06 * float(place(high) - place(low))  # closer labels would touch
+    labelled = [ticks[0]]
+    for tick in ticks[1:]:
+        if place(tick) - place(labelled[-1]) >= spacing:
+            labelled.append(tick)
     for axis, set_limits in ((axes.xaxis, axes.set_xlim), (axes.yaxis, axes.set_ylim)):
-        axis.set_ticks(ndtri(ticks), [f"{100 * tick:g}" for tick in ticks])
-        set_limits(*ndtri([low, high]))
+        axis.set_ticks(place(labelled), [f"{100 * tick:g}" for tick in labelled])
+        set_limits(*place([low, high]))
     axes.set_aspect("equal")
     axes.set_xlabel("false alarms among non-target trials (%)")
     axes.set_ylabel("misses among target trials (%)")
@@ -153,7 +152,8 @@ def _figure(title: str, width: float = 6.6, height: float = 6.6) -> tuple[Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color="#111827")
+    lines = textwrap.fill(title, width=int(9 * width), break_long_words=True)
+    axes.set_title(lines, loc="left", fontsize=11, fontweight="bold", color="#111827")
     axes.grid(color="#e5e7eb", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors="#374151", labelsize=9)
@@ -181,13 +181,27 @@ def _corners(rates: ErrorRates) -> tuple[np.ndarray, np.ndarray]:
     return rates.false_alarm_rate[keep], rates.miss_rate[keep]
 
 
-def _det_range(all_rates: Mapping[str, ErrorRates]) -> tuple[float, float]:
-    # From the smallest rate that the trials can show, one step of the scale further, up to 40% or what the EER needs.
-    smallest = min(1 / max(rates.num_targets, rates.num_nontargets) for rates in all_rates)
-    low = max((tick for tick in DET_TICKS if tick <= smallest), default=DET_TICKS[0])
-    worst = max(np.max(np.minimum(rates.miss_rate, rates.false_alarm_rate)) for rates in all_rates)
-    high = 0.45 if worst < 0.3 else 0.85
-    return min(low, 0.02), high
+class _DetCurve:
+    """What a DET picture shows of one system."""
+
+    def __init__(self, name: str, scores: Scores, p_targets: tuple[float, ...]) -> None:
+        scores = sorted_scores(*scores)
+        rates = error_rates(*scores)
+        self.name = name
+        self.eer, _ = eer(*scores)
+        # Rates of zero have no place on these axes: half a trial stands for them.
+        floors = 0.5 / rates.num_nontargets, 0.5 / rates.num_targets
+        self.smallest = min(floors) * 2
+        self.false_alarm, self.miss = (
+            np.clip(rate, floor, 1 - floor) for rate, floor in zip(_corners(rates), floors, strict=True)
+        )
+        self.marks = []
+        for p_target in p_targets:
+            cost, threshold = min_dcf_point(*scores, p_target)
+            at = int(np.searchsorted(rates.thresholds, threshold))
+            point = max(rates.false_alarm_rate[at], floors[0]), max(rates.miss_rate[at], floors[1])
+            self.marks.append((f"minDCF({p_target:g}) {cost:.3f}", *point))
+        self.worst = max(self.eer, *(rate for _, *point in self.marks for rate in point))
 
 
 def _edges(targets: np.ndarray, nontargets: np.ndarray) -> np.ndarray:
