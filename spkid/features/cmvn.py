@@ -7,6 +7,7 @@ import numpy as np
 from spkid.features.options import CmvnOptions
 
 VARIANCE_FLOOR = 1e-10
+EXACT_SUMS = 2.0**24
 
 
 def cmvn_window(row: int | np.ndarray, total: int, options: CmvnOptions) -> tuple[int | np.ndarray, int | np.ndarray]:
@@ -81,7 +82,16 @@ def apply_cmvn_sliding(
 
 
 def _window_sums(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Sums of the rows [begin, end) of `values`, by differences of running sums: (windows, dims) float64."""
+    """Sums of the rows [begin, end) of `values`, by differences of running sums: (windows, dims) float64.
+
+    Multiples of 2^-24 add up in float64 without rounding, so they are summed apart from the tiny rest: a chunk, whose
+    running sums begin at another row, gets the very same digits as the whole utterance.
+    """
+    coarse = np.rint(values * EXACT_SUMS) / EXACT_SUMS
+    return _differences(coarse, begin, end) + _differences(values - coarse, begin, end)
+
+
+def _differences(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     running = np.zeros((len(values) + 1, values.shape[1]))
     np.cumsum(values, axis=0, out=running[1:])
     return running[end] - running[begin]
