@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import stat
 import struct
-import warnings
 from typing import BinaryIO
 
 import numpy as np
@@ -162,18 +161,21 @@ def _parse_text_matrix(text: bytes, name: str) -> np.ndarray:
 
 
 def _parse_numbers(text: bytes, name: str) -> np.ndarray:
-    words = text.split()
-    if not words:
+    if not text.strip():
         return np.empty(0)
-    with warnings.catch_warnings():  # NumPy's warning about a word it cannot read; said better below
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            values = np.fromstring(text, dtype=np.float64, sep=" ")
-        except ValueError:
-            values = np.empty(0)
-    if len(values) != len(words):
-        raise InputError(f"{name}: {words[len(values)][:40]!r} is not a number")
-    return values
+    try:
+        return np.fromstring(text, dtype=np.float64, sep=" ")
+    except ValueError:
+        wrong = next((word for word in text.split() if not _is_number(word)), text)
+        raise InputError(f"{name}: {wrong[:40].decode('utf-8', 'replace')!r} is not a number") from None
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        np.fromstring(word, dtype=np.float64, sep=" ")
+    except ValueError:
+        return False
+    return True
 
 
 def write_matrix(

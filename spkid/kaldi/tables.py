@@ -9,6 +9,7 @@ that the script names).
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
@@ -43,6 +44,9 @@ __all__ = [
 
 _READ_OPTIONS = {"ark", "scp", "o", "no", "p", "np", "s", "ns", "cs", "ncs", "b", "t", "bg"}
 _WRITE_OPTIONS = {"ark", "scp", "b", "t", "f", "nf", "p"}
+
+
+LONGEST_KEY = 4096
 
 
 class Specifier(NamedTuple):
@@ -115,50 +119,48 @@ def _unsorted(specifier: Specifier, previous: str, key: str) -> InputError:
 
 def _read_archive(specifier: Specifier, holder: Holder) -> Iterator[tuple[str, Any]]:
     with open_input(specifier.archive) as stream:
-        key = None
+        previous = None
         while True:
+            key = None
             try:
-                previous, key = key, read_key(stream)
-                if key is None:
+                key, line_ended = read_key(stream)
+                if not key:
                     return
-                value = holder.read(stream)
+                value = holder.read(io.BytesIO(b"\n") if line_ended else stream)
             except InputError as error:
-                where = f"id {key}" if key else f"after id {previous}"
+                where = f"id {key}" if key else f"after id {previous}" if previous else "at its beginning"
                 error = InputError(f"{specifier.text}, {where}: {error}")
                 if "p" not in specifier.options:
                     raise error from None
                 warn(f"{error}; the rest of the archive is left out")
                 return
+            previous = key
             yield key, value
 
 
-def read_key(stream: BinaryIO) -> str | None:
-    """Reads an archive's next key and the blank behind it; None at the end. A line end is left for the value."""
-    name = stream.name
-    data = stream.peek()
-    while data and data[:1].isspace():
-        stream.read(len(data) - len(data.lstrip()))
-        data = stream.peek()
-    if not data:
-        return None
-    key = b""
-    while True:
-        if not data:
-            raise InputError(f"{name}: ends inside the id {key[:40]!r}")
-        words = data.split(None, 1)
-        word = words[0] if words and not data[:1].isspace() else b""
-        key += stream.read(len(word))
-        if len(word) < len(data):
-            break
-        if len(key) > 4096:
-            raise InputError(f"{name}: not an archive (no id within {len(key)} bytes)")
-        data = stream.peek()
-    if data[len(word) : len(word) + 1] != b"\n":
-        stream.read(1)
+def read_key(stream: BinaryIO) -> tuple[str, bool]:
+    """Reads an archive's next key, and the blank behind it.
+
+    Returns:
+        The key, empty at the end of the archive, and whether a line end stood behind it (then the value is empty).
+    """
+    read = stream.read
+    byte = read(1)
+    while byte.isspace():
+        byte = read(1)
+    key = bytearray()
+    while byte and not byte.isspace():
+        key += byte
+        byte = read(1)
+        if len(key) > LONGEST_KEY:
+            raise InputError(f"not an archive: no id within {LONGEST_KEY} bytes")
     try:
-        return key.decode("utf-8")
+        text = key.decode("utf-8")
     except UnicodeDecodeError:
-        raise InputError(f"{name}: damaged, {key[:40]!r} stands where an id should") from None
+        raise InputError(f"not an archive, or damaged: {bytes(key[:40])!r} stands where an id should") from None
+    if key and not byte:
+        raise InputError(f"truncated behind the id {text[:80]!r}")
+    return text, byte == b"\n"
 
 
 class _Script:
