@@ -7,6 +7,7 @@ import time
 
 from spkid.jobs.launcher import ArrayJob
 
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 5.0  # seconds between the request to end and the end
 
 
@@ -19,7 +20,7 @@ def run_here(job: ArrayJob) -> None:
     at_once = job.at_once(max(1, len(os.sched_getaffinity(0)) // job.threads))
     waiting = list(reversed(job.jobs))
     running: dict[int, subprocess.Popen] = {}
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in ENDING_SIGNALS:
         signal.signal(number, _interrupt)
     try:
         while waiting or running:
@@ -39,12 +40,12 @@ def run_here(job: ArrayJob) -> None:
 
 
 def _interrupt(number, _frame):
+    for other in ENDING_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)  # a second one must not keep us from ending the jobs
     raise KeyboardInterrupt(number)
 
 
 def _end(running: dict[int, subprocess.Popen]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     deadline = time.monotonic() + GRACE
     for request in (signal.SIGTERM, signal.SIGKILL):
         for pid in running:

@@ -165,7 +165,7 @@ class Step:
     def _reason_to_run(self, record: dict) -> str | None:
         if self.force:
             return "--force"
-        if record.get("step") != self.name or not record.keys() >= RECORD_KEYS:
+        if not isinstance(record, dict) or record.get("step") != self.name or not record.keys() >= RECORD_KEYS:
             return f"{self.done_file} is not a record of this step"
         before = record["options"]
         for name in dict.fromkeys([*self.options, *before]):
