@@ -208,7 +208,7 @@ class Prepare(Program):
             split = "the official split"
             if len(halves) == 1:
                 split = f"the last {TEST_SPEAKERS} speakers of the train half are the test set"
-            step.finish(f"{len(everything)} utterances; {split}", speakers={name: len(ids) for name, ids in sets.items()})
+            step.finish(f"{len(everything)} utterances; {split}", speakers={name: len(sets[name]) for name in sets})
         return 0
 
 
