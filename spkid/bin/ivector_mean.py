@@ -15,8 +15,8 @@ from spkid.kaldi.options import ReportOptions, option, parse_command_line
 from spkid.kaldi.report import Report
 from spkid.kaldi.tables import INT, TOKENS, VECTOR, TableWriter, open_table, read_table
 
-USAGE = """Averages vectors: with two arguments all of them, into one file; with three or four those of each speaker, into
-a table by speaker, and counts them (PLDA scoring wants to know how many there were: see its --num-utts).
+USAGE = """Averages vectors: with two arguments all of them, into one file; with three or four those of each speaker,
+into a table by speaker, and counts them (PLDA scoring wants to know how many there were: see its --num-utts).
 Usage: ivector-mean [options] <ivector-rspecifier> <mean-wxfilename>
 or:    ivector-mean [options] <spk2utt-rspecifier> <ivector-rspecifier> <ivector-wspecifier> [<num-utt-wspecifier>]
 e.g.: ivector-mean scp:exp/xvectors_train/xvector.scp exp/xvectors_train/mean.vec
