@@ -13,7 +13,7 @@ _options_set() {
   local name=${1//-/_} value=$2 known
   [[ $name =~ ^[a-z][A-Za-z0-9_]*$ ]] || _options_fail "--$1 is not the name of an option"
   if [ -z "${!name+set}" ]; then
-    known=$(sed -nE 's/^([a-z][A-Za-z0-9_]*)=.*/--\1/p' "$_options_script" | sort -u | tr _ - | tr '\n' ' ')
+    known=$(sed -nE '/parse_options\.sh/q; s/^([a-z][A-Za-z0-9_]*)=.*/--\1/p' "$_options_script" | sort -u | tr _ - | tr '\n' ' ')
     _options_fail "unknown option --$1; known are: ${known:-none}"
   fi
   case ${!name} in

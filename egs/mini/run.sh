@@ -38,7 +38,7 @@ fi
 
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
   echo "Stage 2: features for training: sliding mean normalisation, non-speech removed"
-  steps/prepare_feats_for_egs.py --nj "$nj" --cmd "$cmd" data/train data/train_no_sil exp/train_no_sil
+  steps/prepare_feats_for_egs.py --nj "$nj" --cmd "$cmd" --min-frames 200 data/train data/train_no_sil exp/train_no_sil
 fi
 
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
