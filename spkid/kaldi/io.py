@@ -123,9 +123,9 @@ def open_output(wxfilename: str) -> Iterator[BinaryIO]:
         InputError: the file cannot be written (missing directory, no permission, full disk), or the command failed.
     """
     if wxfilename in ("", "-"):
-        with _naming("standard output"):
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+        with _naming("standard output"), _standard_output() as stream:
+            yield stream
+            stream.flush()
     elif wxfilename.startswith("|"):
         with _write_command(wxfilename) as stream:
             yield stream
@@ -138,6 +138,21 @@ def open_output(wxfilename: str) -> Iterator[BinaryIO]:
     else:
         with atomic_write(wxfilename, "wb") as stream:
             yield stream
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    stream = sys.stdout.buffer
+    if not isinstance(stream, io.RawIOBase):
+        yield stream
+        return
+    # PYTHONUNBUFFERED: a raw stream may write less than it is given, and does not say so
+    stream = io.BufferedWriter(stream, BUFFER_BYTES)
+    try:
+        yield stream
+    finally:
+        with contextlib.suppress(OSError):  # what is left after an error
+            stream.detach()
 
 
 @contextlib.contextmanager
