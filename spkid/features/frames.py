@@ -8,7 +8,7 @@ from typing import Any
 
 import array_api_compat
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
 from spkid.features.options import FrameOptions
 
@@ -56,43 +56,40 @@ def window_function(window_type: str, size: int, blackman_coeff: float = 0.42) -
     return window
 
 
-def frames_of(wave: Array, options: FrameOptions) -> Array:
-    """View of the frames of `wave`.
+def frames_of(wave: Array, options: FrameOptions, start: int = 0, stop: int | None = None) -> Array:
+    """View of the frames [start, stop) of `wave`, by default all.
+
+    Only the samples of these frames are looked at, and copied only if some of them must be mirrored: a long recording
+    is worked through in little memory.
 
     Args:
         wave: (..., samples), NumPy or torch.
 
     Returns:
-        (..., frames, window_size), overlapping views that must not be written to.
+        (..., stop - start, window_size), overlapping views that must not be written to.
     """
-    count = num_frames(wave.shape[-1], options)
-    size, shift = options.window_size, options.window_shift
-    if count and not options.snip_edges:
-        wave = _reflect(wave, -first_sample(0, options), first_sample(count - 1, options) + size - wave.shape[-1])
-    if not count:
-        return array_api_compat.array_namespace(wave).zeros(
-            (*wave.shape[:-1], 0, size), dtype=wave.dtype, device=array_api_compat.device(wave)
-        )
-    if array_api_compat.is_torch_array(wave):
-        return wave.unfold(-1, size, shift)[..., :count, :]
-    return sliding_window_view(wave, size, axis=-1)[..., ::shift, :][..., :count, :]
+    samples, size, shift = wave.shape[-1], options.window_size, options.window_shift
+    stop = num_frames(samples, options) if stop is None else stop
+    if stop <= start:
+        xp = array_api_compat.array_namespace(wave)
+        return xp.zeros((*wave.shape[:-1], 0, size), dtype=wave.dtype, device=array_api_compat.device(wave))
+    part = _samples(wave, first_sample(start, options), first_sample(stop - 1, options) + size)
+    if array_api_compat.is_torch_array(part):
+        return part.unfold(-1, size, shift)
+    *leading, step = part.strides
+    shape = (*part.shape[:-1], stop - start, size)
+    return as_strided(part, shape, (*leading, shift * step, step), writeable=False)
 
 
-def _reflect(wave: Array, left: int, right: int) -> Array:
-    """`wave` with `left` and `right` more samples (negative: fewer, on the right), mirrored as often as needed."""
-    xp = array_api_compat.array_namespace(wave)
+def _samples(wave: Array, begin: int, end: int) -> Array:
+    """The samples [begin, end) of `wave`, which is mirrored beyond its ends, as often as needed."""
     samples = wave.shape[-1]
-
-    def mirrored(first: int, last: int) -> Array:
-        index = np.arange(first, last) % (2 * samples)
-        index = np.where(index < samples, index, 2 * samples - 1 - index)
-        return xp.take(wave, xp.asarray(index, device=array_api_compat.device(wave)), axis=-1)
-
-    parts = [mirrored(-left, 0)] if left > 0 else []
-    parts.append(wave if left >= 0 else wave[..., -left:])
-    if right > 0:
-        parts.append(mirrored(samples, samples + right))
-    return xp.concat(parts, axis=-1) if len(parts) > 1 else wave
+    if begin >= 0 and end <= samples:
+        return wave[..., begin:end]
+    xp = array_api_compat.array_namespace(wave)
+    index = np.arange(begin, end) % (2 * samples)
+    index = np.where(index < samples, index, 2 * samples - 1 - index)
+    return xp.take(wave, xp.asarray(index, device=array_api_compat.device(wave)), axis=-1)
 
 
 def dither_generator(options: FrameOptions, utterance: str) -> np.random.Generator:

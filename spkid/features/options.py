@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from spkid.kaldi import InputError
 from spkid.kaldi.options import option
 
@@ -82,12 +84,12 @@ class FrameOptions:
     @property
     def window_shift(self) -> int:
         """Samples from one frame to the next."""
-        return int(self.sample_frequency * 0.001 * self.frame_shift)
+        return _samples(self.sample_frequency, self.frame_shift)
 
     @property
     def window_size(self) -> int:
         """Samples in a frame."""
-        return int(self.sample_frequency * 0.001 * self.frame_length)
+        return _samples(self.sample_frequency, self.frame_length)
 
     @property
     def padded_window_size(self) -> int:
@@ -222,6 +224,11 @@ class VadOptions:
             0 < self.vad_proportion_threshold < 1,
             f"--vad-proportion-threshold must lie between 0 and 1, not {self.vad_proportion_threshold:g}",
         )
+
+
+def _samples(rate: float, milliseconds: float) -> int:
+    # Kaldi holds both in float32 and multiplies in float64: 8.7 ms at 10 kHz are 86 samples, not 87.
+    return int(float(np.float32(rate)) * 0.001 * float(np.float32(milliseconds)))
 
 
 def _check_energy_floor(energy_floor: float) -> None:

@@ -1,7 +1,8 @@
 """Spectrogram, filter-bank and cepstral features of whole utterances, for NumPy and torch arrays alike.
 
 The definitions are Kaldi's (feat/feature-{spectrogram,fbank,mfcc}.cc); the arithmetic is float32 on blocks of frames
-that stay in the processor's cache. torch itself is not imported: a tensor brings its own namespace.
+that stay in the processor's cache. torch itself is not imported: a tensor brings its own namespace. Under torch's
+autocast its matrix products would lose digits: call these functions outside of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from functools import lru_cache
 import array_api_compat
 import numpy as np
 
-from spkid.features.frames import AMPLITUDE, ENERGY_FLOOR, Array, dither_generator, frames_of, window_function
+from spkid.features.frames import (
+    AMPLITUDE,
+    ENERGY_FLOOR,
+    Array,
+    dither_generator,
+    frames_of,
+    num_frames,
+    window_function,
+)
 from spkid.features.mel import mel_bank
 from spkid.features.options import FbankOptions, FrameOptions, MfccOptions, SpectrogramOptions
 
@@ -116,14 +125,15 @@ def _blockwise(
     xp: Array, wave: Array, options: FrameOptions, raw_energy: bool, columns: int, block: _Block, utterance: str
 ) -> Array:
     """Cut `wave` into frames, prepare them and apply `block`, some frames at a time."""
-    frames = frames_of(xp.astype(wave, xp.float32, copy=False), options)
-    count = frames.shape[-2]
-    output = xp.empty((*frames.shape[:-1], columns), dtype=xp.float32, device=array_api_compat.device(wave))
+    wave = xp.astype(wave, xp.float32, copy=False)
+    count = num_frames(wave.shape[-1], options)
+    output = xp.empty((*wave.shape[:-1], count, columns), dtype=xp.float32, device=array_api_compat.device(wave))
     prepare = _preparation(xp, wave, options, raw_energy, utterance)
-    step = _NUMPY_BLOCK_FRAMES if array_api_compat.is_numpy_namespace(xp) else _TORCH_BLOCK_FRAMES
+    block_frames = _NUMPY_BLOCK_FRAMES if array_api_compat.is_numpy_namespace(xp) else _TORCH_BLOCK_FRAMES
+    step = max(block_frames // max(math.prod(wave.shape[:-1]), 1), 1)
     for start in range(0, count, step):
         stop = min(start + step, count)
-        output[..., start:stop, :] = block(*prepare(frames[..., start:stop, :]))
+        output[..., start:stop, :] = block(*prepare(frames_of(wave, options, start, stop)))
     return output
 
 

@@ -122,6 +122,13 @@ def test_no_samples_no_frames(compute):
     assert compute(np.zeros(0, np.float32)).shape[0] == 0
 
 
+def test_lengths_are_rounded_as_in_kaldi():
+    options = FrameOptions(sample_frequency=10000.0, frame_length=25.6, frame_shift=8.7)
+    assert (options.window_size, options.padded_window_size, options.window_shift) == (256, 256, 86)
+    options = FrameOptions(sample_frequency=11025.0)
+    assert (options.window_size, options.padded_window_size, options.window_shift) == (275, 512, 110)
+
+
 def test_shift_longer_than_frame():
     options = FbankOptions(frame_length=10.0, frame_shift=15.0, num_mel_bins=10)
     check(fbank(WAVE, options), reference.fbank(WAVE, options))
