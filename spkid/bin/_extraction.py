@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from spkid.audio import WaveOptions, read_waves
+from spkid.bin._memory import keep_freed_memory
 from spkid.features.htk import HtkHolder
 from spkid.features.options import FrameOptions
 from spkid.kaldi import InputError
@@ -100,7 +100,7 @@ def extract(
 
     An utterance that cannot be done is named in a warning and in the report, and left out.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     report = Report(report_path)
     holder = HtkHolder(htk_kind, frames.frame_shift) if options.output_format == "htk" else MATRIX
     waves = read_waves(
@@ -138,18 +138,6 @@ def extract(
             verbose(2, f"Processed features for key {utterance}")
     log(f"Done {report.done} out of {report.done + len(report.failed)} utterances.")
     return report.finish()
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what is freed for the next utterance: its default is to give it back and to ask for it again.
-
-    Each time the kernel clears the pages anew, which took a third of the time of the whole program.
-    """
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-    with contextlib.suppress(AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(trim_threshold, 256 << 20)
-        mallopt(mmap_threshold, 32 << 20)
 
 
 def log_mel_bank(bank: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from spkid.bin._memory import keep_freed_memory
 from spkid.features.context import add_deltas
 from spkid.features.options import DeltaOptions
 from spkid.kaldi import InputError
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the tool; returns its exit status."""
     groups = [DeltaOptions, TruncationOptions, ReportOptions]
     (options, truncation, reporting), (source, target) = parse_command_line(USAGE, groups, argv, (2, 2))
+    keep_freed_memory()
     report = Report(reporting.report)
     columns = truncation.truncate or None
     with TableWriter(target, MATRIX) as writer:

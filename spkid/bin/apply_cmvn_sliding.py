@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from spkid.bin._memory import keep_freed_memory
 from spkid.features.cmvn import apply_cmvn_sliding
 from spkid.features.options import CmvnOptions
 from spkid.kaldi.logging import log, run_tool
@@ -21,6 +22,7 @@ e.g.: apply-cmvn-sliding --norm-vars=false --center=true --cmn-window=300 scp:fe
 def main(argv: list[str] | None = None) -> int:
     """Runs the tool; returns its exit status."""
     (options, reporting), (source, target) = parse_command_line(USAGE, [CmvnOptions, ReportOptions], argv, (2, 2))
+    keep_freed_memory()
     report = Report(reporting.report)
     with TableWriter(target, MATRIX) as writer:
         for utterance, features in read_table(source, MATRIX):
