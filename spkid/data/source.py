@@ -59,6 +59,7 @@ class FeatureSource:
         wanted = list(scripts) if utterances is None else list(utterances)
         raw_counts = self._recorded_counts("utt2num_frames")
         voiced_counts = self._recorded_counts("utt2num_voiced") if self._vad else {}
+        self.dims = 0
         self.ids: list[str] = []
         self._feats: list[str] = []
         self._vads: list[str] = []
@@ -67,7 +68,11 @@ class FeatureSource:
             try:
                 feats = _entry(scripts, utterance, self.data_dir / "feats.scp")
                 vad = _entry(voiced_scripts, utterance, self.data_dir / "vad.scp") if self._vad else ""
-                raw = raw_counts[utterance] if utterance in raw_counts else self._shape(feats)[0]
+                if utterance not in raw_counts or not self.ids:  # else no header need be read
+                    rows, columns = self._shape(utterance, feats)
+                    raw_counts.setdefault(utterance, rows)
+                    self.dims = self.dims if self.ids else columns
+                raw = raw_counts[utterance]
                 count = raw
                 if self._vad:
                     voiced = voiced_counts.get(utterance)
@@ -84,7 +89,6 @@ class FeatureSource:
             num_frames.append(count)
         self.raw_frames = np.array(raw_frames, np.int64)
         self.num_frames = np.array(num_frames, np.int64)
-        self.dims = self._shape(self._feats[0])[1] if self.ids else 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -139,8 +143,11 @@ class FeatureSource:
             raise InputError(f"{self.data_dir / 'feats.scp'}: utterance {self.ids[index]} has NaN or infinite features")
         return values
 
-    def _shape(self, rxfilename: str) -> tuple[int, int]:
-        return (self._reader.shape if _is_plain(rxfilename) else matrix_shape)(rxfilename)
+    def _shape(self, utterance: str, rxfilename: str) -> tuple[int, int]:
+        try:
+            return (self._reader.shape if _is_plain(rxfilename) else matrix_shape)(rxfilename)
+        except InputError as error:
+            raise InputError(f"utterance {utterance}: {error}") from None
 
     def _voiced(self, index: int) -> np.ndarray:
         return self._read_voiced(self.ids[index], self._vads[index], int(self.raw_frames[index]))

@@ -23,9 +23,10 @@ _Loader.add_implicit_resolver(
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is given twice", node.start_mark)
+    for place, (key_node, _) in enumerate(node.value):
+        if keys[place] in keys[:place]:
+            problem = f"the key '{keys[place]}' is given twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
     return {key: loader.construct_object(value, deep=True) for key, (_, value) in zip(keys, node.value, strict=True)}
 
 

@@ -1,0 +1,126 @@
+"""The order of an epoch and what its chunks hold follow from seed, epoch and ids alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spkid.data.batches import EpochBatches, SpecAugment, chunk_rng, iterate, read_chunk
+from spkid.data.plan import num_batches, plan_epoch
+from spkid.data.source import FeatureSource
+from spkid.kaldi import InputError
+from tests.train.toy import make_data
+
+
+def plan(sampler, speakers, micro_batch, seed=0, epoch=0, chunks=1, frames=(20, 30)):
+    batches = num_batches(len(speakers), chunks, micro_batch, 1)
+    return plan_epoch(
+        sampler,
+        speakers,
+        batches=batches,
+        micro_batch=micro_batch,
+        chunk_frames=list(frames),
+        seed=seed,
+        epoch=epoch,
+    )
+
+
+@given(
+    sizes=st.lists(st.integers(1, 12), min_size=2, max_size=12),
+    micro_batch=st.integers(2, 9),
+    chunks=st.integers(1, 3),
+    sampler=st.sampled_from(["shuffled", "balanced"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_plans_draw_fairly(sizes, micro_batch, chunks, sampler):
+    speakers = np.repeat(np.arange(len(sizes)), sizes)
+    if len(speakers) * chunks < micro_batch:
+        with pytest.raises(InputError, match="do not fill one batch"):
+            plan(sampler, speakers, micro_batch, chunks=chunks)
+        return
+    result = plan(sampler, speakers, micro_batch, chunks=chunks)
+    drawn = result.utterances.ravel()
+    assert len(drawn) == len(speakers) * chunks // micro_batch * micro_batch
+    counts = np.bincount(drawn, minlength=len(speakers))
+    assert len({(u, d) for u, d in zip(drawn, result.draws.ravel(), strict=True)}) == len(drawn)
+    if sampler == "shuffled":
+        assert counts.max() <= chunks
+    else:
+        per_speaker = np.bincount(speakers[drawn], minlength=len(sizes))
+        assert per_speaker.max() - per_speaker.min() <= 2
+        if len(sizes) >= micro_batch:
+            assert all(len(set(speakers[row])) == micro_batch for row in result.utterances)
+
+
+def test_epochs_and_seeds_differ_and_repeat():
+    speakers = np.repeat(np.arange(5), 8)
+    first = plan("shuffled", speakers, 4)
+    assert np.array_equal(first.utterances, plan("shuffled", speakers, 4).utterances)
+    assert not np.array_equal(first.utterances, plan("shuffled", speakers, 4, epoch=1).utterances)
+    assert not np.array_equal(first.utterances, plan("shuffled", speakers, 4, seed=1).utterances)
+    assert set(first.frames) <= {20, 30}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return FeatureSource(make_data(tmp_path_factory.mktemp("data") / "train"), ["cmn_sliding_30", "vad"])
+
+
+def batches(source, epoch=0):
+    labels = np.array([int(utterance[3:5]) for utterance in source.ids])
+    return EpochBatches(source, labels, plan("shuffled", labels, 8, epoch=epoch), 0, epoch, SpecAugment(1, 5, 1, 2))
+
+
+def collect(source, first=0, workers=0):
+    found = iterate(batches(source), first, workers)
+    return [(batch.features.numpy(), batch.labels.tolist(), batch.ids) for batch in found]
+
+
+def same(left, right):
+    return len(left) == len(right) and all(
+        np.array_equal(a[0], b[0]) and a[1:] == b[1:] for a, b in zip(left, right, strict=True)
+    )
+
+
+def test_workers_change_nothing(source):
+    assert same(collect(source), collect(source, workers=2))
+
+
+def test_an_epoch_can_be_taken_up_anywhere(source):
+    assert same(collect(source)[3:], collect(source, first=3))
+
+
+def test_labels_and_ids_belong_to_the_chunks(source):
+    for features, labels, ids in collect(source):
+        assert [int(utterance[3:5]) for utterance in ids] == labels
+        assert features.shape[0] == len(ids)
+
+
+def test_a_chunk_does_not_depend_on_the_other_utterances(source):
+    fewer = FeatureSource(source.data_dir, ["cmn_sliding_30", "vad"], source.ids[10:20])
+    for index, utterance in enumerate(fewer.ids):
+        left = read_chunk(fewer, index, 20, chunk_rng(3, 4, utterance, 0))
+        right = read_chunk(source, index + 10, 20, chunk_rng(3, 4, utterance, 0))
+        assert np.array_equal(left, right)
+
+
+def test_short_utterances_are_repeated(source):
+    length = int(source.num_frames[0])
+    chunk = read_chunk(source, 0, 3 * length + 5, chunk_rng(0, 0, "x", 0))
+    whole = source.whole(0)
+    assert np.array_equal(chunk, np.concatenate([whole, whole, whole, whole[:5]]))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 10))
+@settings(deadline=None)
+def test_masks_are_bands_of_bounded_width(seed, frames, dims):
+    chunk = np.ones((frames, dims), np.float32)
+    augment = SpecAugment(time_masks=1, time_width=7, frequency_masks=1, frequency_width=3)
+    augment.apply(chunk, chunk_rng(seed, 0, "u", 0))
+    rows, columns = np.flatnonzero(~chunk.any(axis=1)), np.flatnonzero(~chunk.any(axis=0))
+    assert set(np.unique(chunk)) <= {0.0, 1.0}
+    if len(rows) < frames and len(columns) < dims:
+        assert len(rows) <= 7
+        assert len(columns) <= 3
+        assert (np.diff(rows) == 1).all()
+        assert (np.diff(columns) == 1).all()
