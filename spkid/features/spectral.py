@@ -151,7 +151,7 @@ def _preparation(
     # Pre-emphasis takes the sample before the first to be like the first.
     head = float(window[0]) * (1.0 - coefficient)
     body = _constant(xp, wave, window[1:])
-    mean = _constant(xp, wave, np.full(size, 1.0 / size, np.float32))
+    ones = _constant(xp, wave, np.ones(size, np.float32))
     generator = dither_generator(options, utterance) if options.dither else None
 
     def prepare(frames: Array) -> tuple[Array, Array | None]:
@@ -160,7 +160,8 @@ def _preparation(
             noise = generator.standard_normal(frames.shape, dtype=np.float32) * np.float32(options.dither)
             frames = frames + _constant(xp, wave, noise)
         if options.remove_dc_offset:
-            frames = frames - (frames @ mean)[..., None]
+            # Divided after summing: the mean of equal samples is then exactly their value, and nothing is left of them.
+            frames = frames - (frames @ ones / size)[..., None]
         energy = _log_energy(xp, frames) if raw_energy else None
         rest = frames[..., 1:]
         if coefficient:

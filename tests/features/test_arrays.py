@@ -77,6 +77,11 @@ def test_silence_is_floored():
     assert mfcc(silence)[:, 0] == pytest.approx(np.log(2.0**-23))
 
 
+@pytest.mark.parametrize("offset", [1, 1000, 32767])
+def test_a_constant_is_silence(offset):
+    assert mfcc(np.full(16000, offset / 32768, np.float32))[:, 0] == pytest.approx(np.log(2.0**-23))
+
+
 def test_torch_is_not_imported():
     code = "import sys, spkid.features as f, numpy as n; f.fbank(n.zeros(999)); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
