@@ -72,7 +72,7 @@ class MakeFeatures(Program):
                 failed = jobs.collect(self.min_fraction)
                 if self.write_utt2num_frames:
                     jobs.join(jobs.parts.directory / "num_frames.JOB", "utt2num_frames")
-                if not data.has("utt2dur"):
+                if not data.has("utt2dur") and not failed:
                     jobs.join(jobs.parts.directory / "utt2dur.JOB", "utt2dur")
                 write_record(data.root, FeatureRecord(self.TYPE, features))
                 jobs.publish("feats.scp")

@@ -130,7 +130,11 @@ class ArchiveJobs:
 
     def join(self, part_file: Path, name: str) -> None:
         """Joins `id value` files of the jobs (`JOB` in the name) to the data directory's `name`, in its order."""
-        self._write_in_order(name, self._joined(part_file))
+        values = self._joined(part_file)
+        lost = next((utterance for utterance in self.script if utterance not in values), None)
+        if lost is not None:
+            raise InputError(f"{part_file}: {lost}, which is done, is in none of these files: --force makes them again")
+        self._write_in_order(name, values)
 
     def clean(self) -> None:
         """Removes archives of jobs that an earlier run had and this one has not; call it once `.done.json` stands."""

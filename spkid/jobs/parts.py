@@ -10,10 +10,10 @@ from pathlib import Path
 class Parts:
     """A directory with a report for each job that finished, numbered from 1.
 
-    keys: one string a job, a digest of all that decides what this job computes; a report that belongs to another key,
-    or to a job that there is no longer, is removed. A job writes its report (see `spkid.kaldi.report`) to `temporary`;
-    `publish` are the words that end its command: once its outputs are in place they rename the report, and from then
-    on the part is finished. `JOB` in both is the job's number.
+    keys: one string a job, a digest of all that decides what this job computes. What belongs to another key, to a job
+    that has not finished or to one that there is no longer is removed. A job writes its report (see
+    `spkid.kaldi.report`) to `temporary`; `publish` are the words that end its command: once its outputs are in place
+    they rename the report, and from then on the part is finished. `JOB` in both is the job's number.
     """
 
     def __init__(self, directory: str | os.PathLike, keys: Sequence[str], keep: bool = True):
@@ -24,15 +24,21 @@ class Parts:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.temporary = self.directory / "report.JOB.tmp"
         self.publish = ["&&", "mv", str(self.temporary), str(self.directory / "report.JOB.json")]
-        old = {file.name for file in self.directory.iterdir()}
-        for number, key in enumerate(keys, 1):
-            file = self.directory / f"key.{number}"
-            if file.name not in old or file.read_text(encoding="utf-8") != key:
-                self.forget(number)
-                file.write_text(key, encoding="utf-8")
-            old -= {file.name, f"report.{number}.json"}
-        for name in old:
-            (self.directory / name).unlink()
+        finished = {str(job) for job, key in zip(self.jobs, keys, strict=True) if self._has_finished(job, key)}
+        for file in self.directory.iterdir():
+            if file.name.split(".")[1] not in finished:  # <what>.<job>, <what>.<job>.json
+                file.unlink()
+        for job, key in zip(self.jobs, keys, strict=True):
+            self._key_file(job).write_text(key, encoding="utf-8")
+
+    def _key_file(self, job: int) -> Path:
+        return self.directory / f"key.{job}"
+
+    def _has_finished(self, job: int, key: str) -> bool:
+        try:
+            return self.report_file(job).exists() and self._key_file(job).read_text(encoding="utf-8") == key
+        except OSError:
+            return False
 
     def report_file(self, job: int) -> Path:
         return self.directory / f"report.{job}.json"
