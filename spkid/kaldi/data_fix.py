@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from itertools import compress
 
 from spkid.kaldi.data_dir import DERIVED_FILES, RECORDING_FILES, SPEAKER_FILES, UTTERANCE_FILES, DataDir
 from spkid.kaldi.errors import InputError
@@ -93,13 +94,13 @@ class _Repair:
 
     def _drop_malformed(self, name: str, table: IdTable) -> IdTable:
         pairs = zip(table.keys, table.values, strict=True)
-        good = {key for key, value in pairs if _is_well_formed(name, key, value)}
-        bad = len(set(table.keys)) - len(good)
-        if not bad:
+        good = [_is_well_formed(name, key, value) for key, value in pairs]
+        if all(good):
             return table
         what = "without exactly one speaker" if name == "utt2spk" else "whose recording or times cannot be"
-        self.say(f"{name}: {bad} line(s) {what} left out, the first is {show(min(set(table.keys) - good))}")
-        return table.select(good)
+        first = table.keys[good.index(False)]
+        self.say(f"{name}: {good.count(False)} line(s) {what} left out, the first is {show(first)}")
+        return IdTable(list(compress(table.keys, good)), list(compress(table.values, good)))
 
     def write(self, name: str, table: IdTable) -> None:
         """Replaces a file whose content changed; the old one goes to .backup, each run into the same place."""

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from spkid.kaldi.data_dir import (
     DIRECTORY_FILES,
@@ -104,11 +105,13 @@ def _partition(table: IdTable, part_of: Mapping[bytes, int], number: int) -> lis
     if number == 1:
         return [table.select(part_of)]
     parts = [IdTable([], []) for _ in range(number)]
-    for key, value in zip(table.keys, table.values, strict=True):
-        index = part_of.get(key)
+    start = 0
+    for index, run in groupby(map(part_of.get, table.keys)):  # runs are long where the parts are consecutive
+        stop = start + sum(1 for _ in run)
         if index is not None:
-            parts[index].keys.append(key)
-            parts[index].values.append(value)
+            parts[index].keys.extend(table.keys[start:stop])
+            parts[index].values.extend(table.values[start:stop])
+        start = stop
     return parts
 
 

@@ -9,7 +9,7 @@ import io
 import operator
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import compress, islice
 from typing import BinaryIO, NamedTuple
 
 from spkid.kaldi.errors import InputError
@@ -27,10 +27,10 @@ class IdTable(NamedTuple):
 
     def select(self, keep: "set[bytes] | dict") -> "IdTable":
         """The lines whose id is in `keep`."""
-        if all(map(keep.__contains__, self.keys)):
+        kept = list(map(keep.__contains__, self.keys))
+        if all(kept):
             return self
-        pairs = [(key, value) for key, value in zip(self.keys, self.values, strict=True) if key in keep]
-        return IdTable([key for key, _ in pairs], [value for _, value in pairs])
+        return IdTable(list(compress(self.keys, kept)), list(compress(self.values, kept)))
 
     def sorted(self) -> "IdTable":
         """The same lines by the bytes of their ids."""
