@@ -94,7 +94,7 @@ def read_trials(rxfilename: str) -> Trials:
 
 def repeated_pairs(trials: Trials) -> int:
     """Trials whose pair came before in the list."""
-    return len(trials) - np.unique(trials.pair_codes()).size
+    return int(np.count_nonzero(np.diff(np.sort(trials.pair_codes())) == 0))
 
 
 def self_comparisons(trials: Trials) -> np.ndarray:
@@ -172,7 +172,10 @@ def read_scores(rxfilename: str, trials: Trials) -> MatchedScores:
     wanted = trials.pair_codes()
     positions = np.minimum(np.searchsorted(codes, wanted), codes.size - 1)
     missing = codes[positions] != wanted
-    num_unused = int(np.count_nonzero(~np.isin(codes, wanted)))
+    runs = np.cumsum(np.diff(codes, prepend=codes[:1] - 1) != 0) - 1
+    is_used = np.zeros(runs[-1] + 1, dtype=bool)
+    is_used[runs[positions[~missing]]] = True
+    num_unused = int(np.count_nonzero(~is_used[runs]))
     return MatchedScores(np.where(missing, np.nan, values[positions]), missing, num_unused)
 
 
@@ -279,9 +282,10 @@ def _id_of_path(path: str) -> str:
 def _check_labels(trials: Trials) -> None:
     if trials.is_target is None:
         return
-    both = np.intersect1d(trials.pair_codes()[trials.is_target], trials.pair_codes()[~trials.is_target])
+    marked = np.sort(2 * trials.pair_codes() + trials.is_target)
+    both = marked[1:][(np.diff(marked) == 1) & (marked[1:] % 2 == 1)] // 2
     if both.size:
-        index = int(np.argmax(trials.pair_codes() == both[0]))
+        index = int(np.argmax(np.isin(trials.pair_codes(), both)))
         raise InputError(
             f"{trials.source}: {both.size} pairs are target as well as nontarget, the first is {trials.pair(index)}"
         )
