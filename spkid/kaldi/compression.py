@@ -31,6 +31,7 @@ def compressed_bytes(layout: str, rows: int, columns: int) -> int:
     return rows * columns * (2 if layout == "CM2" else 1)
 
 
+@np.errstate(over="ignore")  # doubles beyond single precision become infinite, and are refused
 def compress(matrix: np.ndarray, method: int = 1) -> tuple[str, bytes]:
     """Compresses a matrix as Kaldi does.
 
@@ -54,8 +55,7 @@ def compress(matrix: np.ndarray, method: int = 1) -> tuple[str, bytes]:
     if method == 1:
         method = 2 if rows > 8 else 3
     layout = LAYOUT_OF_METHOD[method]
-    minimum, value_range = FIXED_RANGE.get(method) or _range_of(matrix)
-    minimum, value_range = np.float32(minimum), np.float32(value_range)
+    minimum, value_range = map(np.float32, FIXED_RANGE.get(method, _range_of(matrix)))
     header = GLOBAL_HEADER.pack(minimum, value_range, rows, columns)
     if layout == "CM":
         return layout, header + _encode_columns(np.ascontiguousarray(matrix.T), minimum, value_range)
@@ -69,8 +69,7 @@ def _range_of(matrix: np.ndarray) -> tuple[np.float32, np.float32]:
         raise ValueError("a matrix with NaN or infinite values cannot be compressed")
     if maximum == minimum:  # a constant matrix: any positive range will do, Kaldi takes this one
         maximum = np.float32(float(minimum) + (1.0 + abs(float(minimum))))
-    with np.errstate(over="ignore"):
-        value_range = maximum - minimum
+    value_range = maximum - minimum
     if not np.isfinite(value_range):
         raise ValueError("a matrix whose values span more than single precision holds cannot be compressed")
     return minimum, value_range
@@ -124,9 +123,8 @@ def _percentile_values(percentiles: np.ndarray, minimum: np.float32, value_range
     return (minimum + value_range * _STEP_OF_PERCENTILE * percentiles.astype(np.float32)).T
 
 
-def decompress_columns(
-    codes: np.ndarray, percentiles: np.ndarray, minimum: float, value_range: float
-) -> np.ndarray:
+@np.errstate(all="ignore")  # a damaged header may hold anything
+def decompress_columns(codes: np.ndarray, percentiles: np.ndarray, minimum: float, value_range: float) -> np.ndarray:
     """Values of a `CM` matrix.
 
     Args:
@@ -161,6 +159,7 @@ _OFFSET_OF_CODE = (_CODES - np.array([0, 64, 192])[_PIECE_OF_CODE]).astype(np.fl
 _SCALE_OF_CODE = np.array([1 / 64.0, 1 / 128.0, 1 / 63.0])[_PIECE_OF_CODE]
 
 
+@np.errstate(all="ignore")
 def decompress_linear(codes: np.ndarray, minimum: float, value_range: float) -> np.ndarray:
     """Values of a `CM2` (16-bit codes) or `CM3` (8-bit codes) matrix, any stretch of it, as float32."""
     steps = 65535.0 if codes.dtype.itemsize == 2 else 255.0

@@ -14,6 +14,7 @@ import numpy as np
 from spkid.kaldi import matrix
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.headers import BINARY_MARK
+from spkid.kaldi.lists import is_word
 
 
 class Holder(Protocol):
@@ -26,6 +27,11 @@ class Holder(Protocol):
         """Writes one value, with a line end where it is text."""
 
 
+def _single(array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # to infinity, as Kaldi
+        return array.astype(np.float32, copy=False)
+
+
 class _Matrix:
     """float32 matrices, (rows, columns); `compression` is Kaldi's method 1 to 7, or None."""
 
@@ -33,13 +39,13 @@ class _Matrix:
         self.compression = compression
 
     def read(self, stream: BinaryIO) -> np.ndarray:
-        return matrix.read_matrix(stream).astype(np.float32, copy=False)
+        return _single(matrix.read_matrix(stream))
 
     def load(self, rxfilename: str) -> np.ndarray:
-        return matrix.load_matrix(rxfilename).astype(np.float32, copy=False)
+        return _single(matrix.load_matrix(rxfilename))
 
     def write(self, stream: BinaryIO, value: np.ndarray, binary: bool) -> None:
-        matrix.write_matrix(stream, np.asarray(value, dtype=np.float32), binary, self.compression if binary else None)
+        matrix.write_matrix(stream, _single(np.asarray(value)), binary, self.compression if binary else None)
 
 
 class _Shape:
@@ -56,13 +62,13 @@ class _Vector:
     """float32 vectors, (dims,)."""
 
     def read(self, stream: BinaryIO) -> np.ndarray:
-        return matrix.read_vector(stream).astype(np.float32, copy=False)
+        return _single(matrix.read_vector(stream))
 
     def load(self, rxfilename: str) -> np.ndarray:
-        return matrix.load_vector(rxfilename).astype(np.float32, copy=False)
+        return _single(matrix.load_vector(rxfilename))
 
     def write(self, stream: BinaryIO, value: np.ndarray, binary: bool) -> None:
-        matrix.write_vector(stream, np.asarray(value, dtype=np.float32), binary)
+        matrix.write_vector(stream, _single(np.asarray(value)), binary)
 
 
 class _IntVector:
@@ -80,12 +86,12 @@ class _Tokens:
 
     def read(self, stream: BinaryIO) -> list[str]:
         try:
-            return stream.readline().decode("utf-8").split()
+            return [word.decode("utf-8") for word in stream.readline().split()]
         except UnicodeDecodeError:
             raise InputError(f"{matrix.stream_name(stream)}: not UTF-8 text") from None
 
     def write(self, stream: BinaryIO, value: list[str], binary: bool) -> None:
-        if any(not word or word.split() != [word] for word in value):
+        if not all(map(is_word, value)):
             raise InputError(f"cannot write {value!r}: a word is empty or holds a blank")
         stream.write(" ".join([*value, "\n"]).encode("utf-8"))
 
@@ -100,39 +106,40 @@ class _Token:
         return words[0]
 
     def write(self, stream: BinaryIO, value: str, binary: bool) -> None:
-        if not value or value.split() != [value]:
+        if not is_word(value):
             raise InputError(f"cannot write {value!r}: it is empty or holds a blank")
         stream.write(f"{value}\n".encode())
 
 
 class _Number:
-    """Single numbers: 32-bit integers or floats."""
+    """Single numbers: 32-bit integers or floats (a float stored in double precision is read as well)."""
 
-    def __init__(self, python_type: type, code: str) -> None:
+    def __init__(self, python_type: type, forms: str) -> None:
         self.python_type = python_type
-        self.form = struct.Struct("<b" + code)
+        self.forms = {struct.calcsize(form): struct.Struct("<" + form) for form in forms}
 
     def read(self, stream: BinaryIO) -> int | float:
         first = stream.read(1)
         if first == BINARY_MARK[:1]:
-            data = stream.read(1 + self.form.size)
-            if len(data) < 1 + self.form.size or data[:1] != BINARY_MARK[1:] or data[1] != 4:
+            mark, size = stream.read(1), stream.read(1)
+            form = self.forms.get(size[0]) if size else None
+            data = stream.read(form.size) if form else b""
+            if mark != BINARY_MARK[1:] or not form or len(data) < form.size:
                 raise InputError(f"{matrix.stream_name(stream)}: truncated or damaged number")
-            return self.form.unpack(data[1:])[1]
+            return form.unpack(data)[0]
         line = first if first == b"\n" else first + stream.readline()
         try:
-            if b"_" in line:
+            if b"_" in line:  # Python's own notation
                 raise ValueError
             return self.python_type(line)
         except ValueError:
             kind = "a whole number" if self.python_type is int else "a number"
-            raise InputError(
-                f"{matrix.stream_name(stream)}: {kind} was expected, found {line.strip()[:40]!r}"
-            ) from None
+            found = line.strip()[:40].decode("utf-8", "replace")
+            raise InputError(f"{matrix.stream_name(stream)}: {kind} was expected, found {found!r}") from None
 
     def write(self, stream: BinaryIO, value: float, binary: bool) -> None:
         if binary:
-            stream.write(BINARY_MARK + self.form.pack(4, value))
+            stream.write(BINARY_MARK + b"\4" + self.forms[4].pack(value))
         else:
             stream.write((f"{value}\n" if self.python_type is int else f"{value:.7g}\n").encode())
 
@@ -143,7 +150,7 @@ VECTOR = _Vector()
 INT_VECTOR = _IntVector()
 TOKENS = _Tokens()
 TOKEN = _Token()
-FLOAT = _Number(float, "f")
+FLOAT = _Number(float, "fd")
 INT = _Number(int, "i")
 
 

@@ -103,6 +103,7 @@ def _read_command(rxfilename: str) -> Iterator[BinaryIO]:
     except InputError as error:  # what the command left unfinished is better explained by its own failure
         problem = error
     except BaseException:
+        process.terminate()
         stream.close()
         process.wait()
         raise

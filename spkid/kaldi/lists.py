@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.io import atomic_write, check_input_name, open_input
 
 
-def read_lines(rxfilename: str) -> Iterator[tuple[int, str, str]]:
+def read_lines(rxfilename: str | os.PathLike) -> Iterator[tuple[int, str, str]]:
     """Yields (line number, id, rest) of each line; the rest may be empty.
 
     Raises:
@@ -17,16 +18,16 @@ def read_lines(rxfilename: str) -> Iterator[tuple[int, str, str]]:
     with open_input(str(rxfilename)) as stream:
         name = stream.name
         for number, line in enumerate(stream, 1):
-            try:
-                words = line.decode("utf-8").split(None, 1)
+            try:  # split as bytes: a no-break space is part of an id, as for Kaldi
+                words = [word.decode("utf-8") for word in line.rstrip().split(None, 1)]
             except UnicodeDecodeError:
                 raise InputError(f"{name}, line {number}: not UTF-8 text") from None
             if not words:
                 raise InputError(f"{name}, line {number}: empty line")
-            yield number, words[0], words[1].rstrip() if len(words) == 2 else ""
+            yield number, words[0], words[1] if len(words) == 2 else ""
 
 
-def read_id_map(rxfilename: str) -> dict[str, str]:
+def read_id_map(rxfilename: str | os.PathLike) -> dict[str, str]:
     """Reads `id rest` lines, in their order.
 
     Raises:
@@ -43,7 +44,7 @@ def read_id_map(rxfilename: str) -> dict[str, str]:
     return mapping
 
 
-def read_script(rxfilename: str) -> dict[str, str]:
+def read_script(rxfilename: str | os.PathLike) -> dict[str, str]:
     """Reads an scp file: id -> rxfilename (with its range, where it has one). Raises InputError as read_id_map does."""
     script = read_id_map(rxfilename)
     for key, value in script.items():
@@ -54,12 +55,12 @@ def read_script(rxfilename: str) -> dict[str, str]:
     return script
 
 
-def read_list(rxfilename: str) -> list[str]:
+def read_list(rxfilename: str | os.PathLike) -> list[str]:
     """Reads the first word of each line, each of them once."""
     return list(dict.fromkeys(key for _, key, _ in read_lines(rxfilename)))
 
 
-def write_id_map(path: str, mapping: Mapping[str, object]) -> None:
+def write_id_map(path: str | os.PathLike, mapping: Mapping[str, object]) -> None:
     """Writes `id value` lines sorted by the bytes of the id, all at once.
 
     Raises:
@@ -76,5 +77,13 @@ def write_id_map(path: str, mapping: Mapping[str, object]) -> None:
 
 def check_id(key: str, name: str) -> None:
     """Refuses ids that a table cannot hold."""
-    if not key or key.split() != [key]:
+    if not is_word(key):
         raise InputError(f"{name}: {key!r} cannot be an id, it is empty or holds a blank")
+
+
+def is_word(text: str) -> bool:
+    """Whether a text can stand as one word in Kaldi's files: not empty, without ASCII blanks, encodable."""
+    try:
+        return len(text.encode("utf-8").split()) == 1 and text.strip(" \t\n\r\v\f") == text
+    except UnicodeEncodeError:
+        return False

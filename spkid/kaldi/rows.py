@@ -64,7 +64,10 @@ class RowReader:
         """
         path, header, position = self._known.get(rxfilename) or self._find(rxfilename)
         try:
-            return _read(self._descriptors.get(path) or self._open(path), header, position, start, stop, rxfilename)
+            descriptor = self._descriptors.get(path)
+            if descriptor is None:
+                descriptor = self._open(path)
+            return _read(descriptor, header, position, start, stop, rxfilename)
         except OSError as error:
             raise InputError(f"cannot read {rxfilename}: {reason(error)}") from None
 
@@ -82,7 +85,8 @@ class RowReader:
     def _find(self, rxfilename: str) -> tuple[str, Header, int]:
         if rxfilename not in self._known:
             path, offset = split_offset(rxfilename)
-            found = _locate(self._descriptors.get(path) or self._open(path), offset, rxfilename)
+            descriptor = self._descriptors[path] if path in self._descriptors else self._open(path)
+            found = _locate(descriptor, offset, rxfilename)
             if found is None:
                 raise InputError(f"{rxfilename}: not a binary matrix; copy it into a binary archive first")
             self._known[rxfilename] = path, *found

@@ -136,8 +136,9 @@ def test_integers_survive_the_integer_methods():
 def test_refuses_what_is_not_finite(bad):
     matrix = np.ones((20, 3), np.float32)
     matrix[4, 1] = bad
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        compress(matrix)
+    for method in range(1, 8):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            compress(matrix, method)
 
 
 def test_refuses_unknown_methods():

@@ -161,6 +161,29 @@ def test_junk_is_no_archive(tmp_path, content):
             list(read_table(f"ark:{path}", holder))
 
 
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize("form", ["ark:{}", "ark,t:{}"])
+def test_damaged_archives_give_values_or_a_sentence(tmp_path_factory, form, data):
+    holder, values = KINDS[data.draw(st.sampled_from([*KINDS]))]
+    path = tmp_path_factory.mktemp("damage") / "damaged.ark"
+    write(form.format(path), holder, data.draw(st.dictionaries(WORDS, values, min_size=1, max_size=3)))
+    whole = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    for read in (lambda name: list(read_table(name, holder)), lambda name: "x" in open_table(name, holder)):
+        assert "damaged.ark" in sentence_of(read, f"ark:{path}", otherwise="damaged.ark was read")
+
+
+def sentence_of(function, argument, otherwise):
+    try:
+        function(argument)
+    except InputError as error:
+        return str(error)
+    return otherwise
+
+
 def test_sorted_archives(tmp_path):
     pairs = {key: i for i, key in enumerate("bdfh")}
     write(f"ark:{tmp_path}/a", INT, pairs)
@@ -226,8 +249,19 @@ def test_is_table():
     assert not any(map(is_table, ["x", "-", "a.ark:12", "cat x |", "ark", "/ark:x", ""]))
 
 
+def test_blanks_are_those_of_ascii(tmp_path):
+    write(f"ark:{tmp_path}/a", TOKENS, {"a\u00a0b": ["c\u3000d", "e"]})
+    assert dict(read_table(f"ark:{tmp_path}/a", TOKENS)) == {"a\u00a0b": ["c\u3000d", "e"]}
+    assert read_id_map(tmp_path / "a") == {"a\u00a0b": "c\u3000d e"}
+
+
+def test_floats_in_double_precision_are_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"a \0B\10" + np.float64(0.1).tobytes() + b"b \0B\4" + np.float32(0.5).tobytes())
+    assert dict(read_table(f"ark:{tmp_path}/a", FLOAT)) == {"a": 0.1, "b": 0.5}
+
+
 def test_bad_keys_are_refused(tmp_path):
-    for key in ("", "a b", "a\n"):
+    for key in ("", "a b", "a\n", "a\udcff"):
         with pytest.raises(InputError, match="cannot be an id"):
             write(f"ark:{tmp_path}/a", INT, {key: 1})
 
