@@ -35,7 +35,7 @@ done
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h)
-      sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$_options_script"
+      awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"
       exit 0
       ;;
     --config) shift 2 ;;

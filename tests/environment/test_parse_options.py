@@ -41,7 +41,7 @@ def run(script, *words):
         (["--stage", "3", "--stop-stage", "4"], ["3", "4", "utils/run.py --mem 2G", "false", ""]),
         (["--stop-stage=4", "--empty=a=b"], ["0", "4", "utils/run.py --mem 2G", "false", "a=b"]),
         (["--cmd", "q.py -l $x 'y'", "--use_gpu", "true"], ["0", "9", "q.py -l $x 'y'", "true", ""]),
-        (["--stage", "1", "data/x y", "--stage"], ["1", "9", "utils/run.py --mem 2G", "false", "", "data/x y", "--stage"]),
+        (["--stage", "1", "x y", "--stage"], ["1", "9", "utils/run.py --mem 2G", "false", "", "x y", "--stage"]),
         (["--", "--stage"], ["0", "9", "utils/run.py --mem 2G", "false", "", "--stage"]),
         (["--empty", ""], ["0", "9", "utils/run.py --mem 2G", "false", ""]),
         (["--empty", "$(touch trap)"], ["0", "9", "utils/run.py --mem 2G", "false", "$(touch trap)"]),
