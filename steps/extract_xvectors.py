@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 from plumbum import cli
 
+from spkid.data.division import cut_batches, divide, open_for_front_end
+from spkid.data.front_end import feature_files
 from spkid.jobs import Program, Step, boolean, fraction
 from spkid.jobs.fingerprints import fingerprint
 from spkid.jobs.parts import Parts
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.tables import VECTOR, TableWriter, read_script, read_table, write_id_map
+from spkid.train.experiment import DESCRIPTION, WEIGHTS, read_description
 
-MODEL_FILES = ("final.safetensors", "final.json")
-DATA_FILES = ("utt2spk", "feats.scp", "vad.scp", "feats.json")
+MODEL_FILES = (WEIGHTS, DESCRIPTION)
 SHOWN_FAILURES = 5
 
 
@@ -61,7 +63,7 @@ class ExtractXvectors(Program):
             "num_threads": self.num_threads,
             "use_gpu": self.use_gpu,
         }
-        inputs = [exp / name for name in MODEL_FILES] + [Path(data.path(name)) for name in DATA_FILES if data.has(name)]
+        inputs = [*(exp / name for name in MODEL_FILES), *feature_files(data.root)]
         outputs = [out / "xvector.scp", out / "spk_xvector.scp"]
         all_settings = {**settings, "batch_size": self.batch_size}
         with Step("extract_xvectors", out, inputs, all_settings, outputs, self.force) as step:
@@ -106,10 +108,8 @@ class ExtractXvectors(Program):
 
     def _cut(self, exp: Path, data: DataDir, failed: dict[str, str]) -> list[str]:
         """The batches of each job, a line each; notes in `failed` which utterances cannot be used."""
-        from spkid.train.experiment import load_final  # torch: not for --help, not where the step is done
-        from spkid.train.extraction import cut_batches, divide, open_for_model
-
-        source = open_for_model(load_final(exp), data.root, data.utterances, failed)
+        _, front_end = read_description(exp)
+        source = open_for_front_end(front_end, data.root, data.utterances, failed)
         if not source.ids:
             first = min(failed)
             raise InputError(f"{data.root}: no utterance can be used; {first}: {failed[first]}")

@@ -3,7 +3,9 @@
 
 from plumbum import cli
 
+from spkid.data.front_end import feature_files
 from spkid.jobs import Program, Step
+from spkid.train.config import load_config
 
 
 class Train(Program):
@@ -25,17 +27,16 @@ class Train(Program):
     force = cli.Flag("--force", help="train again although nothing has changed")
 
     def main(self, data_dir: cli.ExistingDirectory, exp_dir: str):
-        from spkid.train.config import load_config  # brings torch: not for --help
-        from spkid.train.run import data_files, train_from_directory
-
         config = load_config(self.config, self.overrides)
         dev_trials = self.dev_trials or (self.dev_data / "trials" if self.dev_data else None)
-        inputs = data_files(data_dir)
+        inputs = feature_files(data_dir)
         if dev_trials:
-            inputs += [dev_trials, *data_files(self.dev_data or dev_trials.parent)]
+            inputs += [dev_trials, *feature_files(self.dev_data or dev_trials.parent)]
         with Step("train", exp_dir, inputs, config.to_dict(), [f"{exp_dir}/final.json"], force=self.force) as step:
             if step.is_done:
                 return 0
+            from spkid.train.run import train_from_directory  # torch: not where the step is done
+
             values = train_from_directory(config, data_dir, step.outdir, self.dev_data, dev_trials)
             shown = [f"training accuracy {100 * values['train_accuracy']:.1f}%"]
             if "valid_accuracy" in values:

@@ -23,6 +23,12 @@ CMN_KINDS = ("sliding", "utterance", "none")
 FEATS_JSON = "feats.json"
 
 
+def feature_files(data_dir: str | Path) -> list[Path]:
+    """The files of a data directory that say which features it has, and of whom."""
+    names = ("utt2spk", "feats.scp", "vad.scp", FEATS_JSON)
+    return [path for name in names if (path := Path(data_dir) / name).exists()]
+
+
 def transforms(cmn: str, cmn_window: int, vad: bool) -> list[str]:
     """The transforms of a configuration in the order they are applied: ["cmn_sliding_300", "vad"]."""
     names = {"sliding": [f"cmn_sliding_{cmn_window}"], "utterance": ["cmn_utterance"], "none": []}[cmn]

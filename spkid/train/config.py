@@ -26,7 +26,6 @@ from typing import Any
 from spkid.data.front_end import CMN_KINDS
 from spkid.data.plan import SAMPLERS
 from spkid.kaldi import InputError
-from spkid.nnet import LOSSES, NETWORKS, loss_options, network_options
 from spkid.train import optimizers, schedules, yaml_text
 
 PRECISIONS = ("float32", "bf16")
@@ -146,12 +145,17 @@ class TrainConfig:
         _at_least_zero("clip_norm", self.clip_norm)
         for part in (self.features, self.data, self.validation, self.checkpoints):
             part.check()
-        _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
-        _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
         _check_named("optimizer", self.optimizer, optimizers.OPTIMIZERS, optimizers.options)
         _check_named("schedule", self.schedule, schedules.SCHEDULES, schedules.options)
         _positive("optimizer.lr", self.optimizer.get("lr", optimizers.DEFAULT_LR))
         schedules.check(self.schedule)
+
+    def check_names(self) -> None:
+        """Raise InputError for a network, a loss or an option of theirs that does not exist. Starts torch."""
+        from spkid.nnet import LOSSES, NETWORKS, loss_options, network_options
+
+        _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
+        _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON and YAML store them."""
@@ -159,7 +163,11 @@ class TrainConfig:
 
 
 def load_config(path: str | Path, overrides: typing.Iterable[str] = ()) -> TrainConfig:
-    """The recipe in the YAML file `path`, with `overrides` ("optimizer.lr=0.01") applied. Raises InputError."""
+    """The recipe in the YAML file `path`, with `overrides` ("optimizer.lr=0.01") applied. Raises InputError.
+
+    Names of networks, losses and their options are looked at by `TrainConfig.check_names`: that takes torch, and a
+    finished experiment should be able to say so at once.
+    """
     values = yaml_text.load(path)
     for override in overrides:
         _override(values, override)

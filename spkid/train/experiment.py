@@ -1,20 +1,21 @@
 """What a finished experiment leaves behind: `final.safetensors` and `final.json`."""
 
+from __future__ import annotations
+
 import json
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import load_file, save
+from typing import TYPE_CHECKING, Any
 
 from spkid import __version__
 from spkid.data.front_end import FrontEnd
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
-from spkid.nnet import build_model
+
+if TYPE_CHECKING:  # the description is read without torch, which takes seconds to start
+    import torch
 
 WEIGHTS, DESCRIPTION = "final.safetensors", "final.json"
 LOSS_PREFIX = "loss."  # the loss's own weights lie beside the network's: fine-tuning wants them
@@ -29,6 +30,20 @@ class TrainedModel:
     description: dict[str, Any]
 
 
+def read_description(directory: str | Path) -> tuple[dict[str, Any], FrontEnd]:
+    """What `final.json` says. Raises InputError where training has not finished or the file is damaged."""
+    path = Path(directory) / DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(description["config"]["model"], dict):
+            raise ValueError("it names no network")
+        return description, FrontEnd(**description["front_end"])
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: training has not finished there") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the description of a trained network ({error})") from None
+
+
 def save_final(
     directory: Path,
     network: torch.nn.Module,
@@ -38,6 +53,8 @@ def save_final(
     facts: dict[str, Any],
 ) -> None:
     """Writes the two files, the description last: where it stands, the weights are whole."""
+    from safetensors.torch import save
+
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     weights |= {LOSS_PREFIX + name: value.detach().cpu().contiguous() for name, value in loss.state_dict().items()}
     with atomic_write(directory / WEIGHTS, "wb") as stream:
@@ -55,16 +72,13 @@ def save_final(
 
 def load_final(directory: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
     """The network of an experiment. Raises InputError where training has not finished or a file is damaged."""
+    from safetensors.torch import load_file
+
+    from spkid.nnet import build_model
+
     directory = Path(directory)
-    path = directory / DESCRIPTION
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        front_end = FrontEnd(**description["front_end"])
-        options = dict(description["config"]["model"])
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: training has not finished there") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the description of a trained network ({error})") from None
+    description, front_end = read_description(directory)
+    options = dict(description["config"]["model"])
     try:
         network = build_model(options.pop("name"), input_dim=front_end.dims, **options)
         weights = load_file(directory / WEIGHTS)

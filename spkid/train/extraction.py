@@ -1,8 +1,4 @@
-"""Embeddings of a data directory by a trained network.
-
-The work is cut into batches before it is divided among jobs: utterances of one length, sorted by (frames, id). A batch
-always holds the same utterances, so that the number of jobs changes no digit.
-"""
+"""Embeddings of a data directory's utterances by a trained network."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spkid.data.front_end import read_record
-from spkid.data.source import FeatureSource, open_source
+from spkid.data.division import open_for_front_end
 from spkid.kaldi import InputError
 from spkid.train.embed import embed_batch, embed_utterance, pad
-from spkid.train.experiment import TrainedModel, load_final
+from spkid.train.experiment import load_final
 from spkid.train.loop import pick_device
 
 
@@ -38,47 +33,6 @@ class ExtractionSettings:
             raise InputError(f"--num-threads must be positive, not {self.threads}")
 
 
-def open_for_model(
-    model: TrainedModel, data_dir: str | Path, utterances: Sequence[str] | None, failed: dict[str, str]
-) -> FeatureSource:
-    """The features of a directory as the network wants them; refuses (InputError) those that were made otherwise."""
-    record = read_record(data_dir)
-    model.front_end.check(record, data_dir)
-    source = open_source(data_dir, record, model.front_end.transforms, utterances, failed)
-    if source.ids and source.dims != model.front_end.dims:
-        raise InputError(
-            f"{data_dir}: features have {source.dims} dimensions, but the network was trained on {model.front_end.dims}"
-        )
-    return source
-
-
-def cut_batches(source: FeatureSource, batch_size: int, chunk_frames: int) -> list[list[int]]:
-    """Indices of utterances of one length, at most `batch_size` of them and at most `chunk_frames` frames together."""
-    order = sorted(range(len(source)), key=lambda index: (source.num_frames[index], source.ids[index]))
-    batches: list[list[int]] = []
-    for index in order:
-        frames = int(source.num_frames[index])
-        last = batches[-1] if batches else []
-        fits = len(last) < batch_size and (len(last) + 1) * frames <= chunk_frames
-        if last and fits and source.num_frames[last[0]] == frames:
-            last.append(index)
-        else:
-            batches.append([index])
-    return batches
-
-
-def divide(batches: Sequence[Sequence[int]], num_frames: np.ndarray, jobs: int) -> list[list[Sequence[int]]]:
-    """The batches in `jobs` runs of about equal numbers of frames, none of them empty (jobs <= batches)."""
-    ends = np.cumsum([sum(int(num_frames[index]) for index in batch) for batch in batches])
-    parts, first = [], 0
-    for job in range(1, jobs + 1):
-        wanted = int(np.searchsorted(ends, ends[-1] * job / jobs)) + 1
-        stop = min(max(wanted, first + 1), len(batches) - (jobs - job)) if job < jobs else len(batches)
-        parts.append(list(batches[first:stop]))
-        first = stop
-    return parts
-
-
 class Extractor:
     """Embeds batches of a data directory's utterances."""
 
@@ -91,7 +45,7 @@ class Extractor:
         self._network, self._settings = model.network, settings
         self._min_frames = max(settings.min_frames, getattr(model.network, "min_frames", 1))
         self._failed: dict[str, str] = {}
-        self._source = open_for_model(model, data_dir, utterances, self._failed)
+        self._source = open_for_front_end(model.front_end, data_dir, utterances, self._failed)
         self._index = {utterance: index for index, utterance in enumerate(self._source.ids)}
 
     def embed(self, batch: Sequence[str]) -> Iterator[tuple[str, np.ndarray | InputError]]:

@@ -20,6 +20,7 @@ class Journal:
         from torch.utils.tensorboard import SummaryWriter
 
         self.directory, self.history = directory, history
+        self._drawn = time.monotonic()
         self._log = open(directory / "train.log", "a", encoding="utf-8", newline="\n")  # noqa: SIM115 (closed below)
         self._log.write(f"# {shlex.join(sys.argv)}\n# {socket.gethostname()} {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
         self._events = SummaryWriter(str(directory / "tensorboard"), purge_step=update or None)
@@ -44,9 +45,16 @@ class Journal:
         shown = {name: value for name, value in values.items() if isinstance(value, float)}
         self.scalars(values["updates"], {f"epoch/{name}": value for name, value in shown.items()})
         self._events.flush()
+        if time.monotonic() - self._drawn >= SECONDS_BETWEEN_LINES:
+            self._draw()
+
+    def _draw(self) -> None:
         draw_curves(self.history, self.directory / "curves.png")
+        self._drawn = time.monotonic()
 
     def close(self) -> None:
+        if self.history:
+            self._draw()
         self._events.close()
         self._log.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from spkid.backend.trials import read_trials
-from spkid.data.front_end import FrontEnd, read_record, transforms
+from spkid.data.front_end import FrontEnd, feature_files, read_record, transforms
 from spkid.data.source import FeatureSource, keep_in_memory, open_source
 from spkid.jobs.fingerprints import fingerprint
 from spkid.kaldi import InputError
@@ -16,13 +16,6 @@ from spkid.kaldi.tables import read_id_map
 from spkid.train.config import FeatureConfig, TrainConfig
 from spkid.train.evaluation import DevelopmentTrials, hold_out
 from spkid.train.loop import TrainingSet, train
-
-DATA_FILES = ("feats.scp", "utt2spk", "vad.scp", "feats.json")
-
-
-def data_files(data_dir: str | Path) -> list[Path]:
-    """The files of a data directory that training depends on."""
-    return [path for name in DATA_FILES if (path := Path(data_dir) / name).exists()]
 
 
 def train_from_directory(
@@ -33,6 +26,7 @@ def train_from_directory(
     dev_trials: Path | None = None,
 ) -> dict:
     """Trains on `data_dir` into `directory` and returns the last epoch's values. Raises InputError."""
+    config.check_names()
     directory.mkdir(parents=True, exist_ok=True)
     data = load_training_set(config, data_dir, dev_dir, dev_trials)
     with atomic_write(directory / "config.json") as stream:
@@ -47,7 +41,7 @@ def identity_of(config: TrainConfig, data_dir: Path) -> str:
     """A digest of all that decides the weights."""
     values = config.to_dict()
     del values["checkpoints"], values["data"]["workers"], values["data"]["memory_mb"]
-    files = {path.name: fingerprint(path) for path in data_files(data_dir)}
+    files = {path.name: fingerprint(path) for path in feature_files(data_dir)}
     return hashlib.sha256(json.dumps([values, files], sort_keys=True).encode()).hexdigest()
 
 
