@@ -10,6 +10,17 @@ def succeeded(log: str | os.PathLike) -> bool:
     return bool(lines) and lines[-1].startswith("# Ended (code 0)")
 
 
+def has_ended(log: str | os.PathLike, since: float) -> bool:
+    """Whether a job that started after `since` (seconds, as time.time()) has ended, well or not."""
+    try:
+        if os.stat(log).st_mtime < since:
+            return False
+    except OSError:
+        return False
+    lines = _tail(log)
+    return bool(lines) and lines[-1].startswith("# Ended ")
+
+
 def last_lines(log: str | os.PathLike, count: int = 10) -> list[str]:
     """The last `count` lines that the job itself wrote (not the launcher's `#` lines)."""
     return [line for line in _tail(log) if line.strip() and not line.startswith("# ") and line != "#"][-count:]

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import re
 import shlex
 import signal
 import socket
@@ -18,11 +17,12 @@ from typing import Self
 from spkid import __version__
 from spkid.jobs.fingerprints import fingerprint
 from spkid.jobs.lock import Lock
-from spkid.jobs.logs import last_words, succeeded
+from spkid.jobs.logs import has_ended, last_words, succeeded
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SECONDS_BETWEEN_LOOKS = 20.0
 RECORD_KEYS = {"options", "inputs", "outputs", "summary", "seconds", "finished"}
 RECORDED_PACKAGES = ("numpy", "scipy", "kaldiio", "soundfile", "torch")
 
@@ -103,15 +103,15 @@ class Step:
             launcher = subprocess.Popen(words, pass_fds=[self._lock.descriptor], env=environment)
         except OSError as error:
             raise InputError(f"--cmd {cmd!r} cannot be run: {error.strerror}") from None
+        logs = {number: Path(str(log).replace("JOB", str(number))) for number in numbers}
         try:
-            status = launcher.wait()
+            status = self._wait(launcher, list(logs.values()))
         except KeyboardInterrupt:
             launcher.send_signal(signal.SIGTERM)
             launcher.wait()
             raise
         if status == 0:
             return
-        logs = {number: Path(re.sub(r"JOB", str(number), str(log))) for number in numbers}
         failed = [number for number in numbers if not succeeded(logs[number])]
         if not failed:
             raise InputError(f"{shlex.join(words[:3])} ended with status {status} although all of its jobs succeeded")
@@ -141,6 +141,19 @@ class Step:
             json.dump(record, stream, indent=1, ensure_ascii=False)
             stream.write("\n")
         self.say(f"{summary} ({seconds:.1f} s)")
+
+    def _wait(self, launcher: subprocess.Popen, logs: list[Path]) -> int:
+        """Waits for the launcher's status and says now and then how many jobs have ended."""
+        started, ended = time.time(), 0
+        while True:
+            try:
+                return launcher.wait(timeout=SECONDS_BETWEEN_LOOKS)
+            except subprocess.TimeoutExpired:
+                now = sum(has_ended(log, since=started) for log in logs)
+                if now > ended:
+                    ended = now
+                    left = (time.time() - started) / ended * (len(logs) - ended)
+                    self.say(f"{ended} of {len(logs)} jobs have ended, about {left:.0f} s left")
 
     def _fingerprints(self, paths: list[Path]) -> dict[str, str]:
         # relative to outdir: a tree that was moved as a whole is still done

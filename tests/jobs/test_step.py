@@ -13,6 +13,7 @@ import time
 import pytest
 
 from spkid.jobs import Step
+from spkid.jobs import step as steps
 from spkid.jobs.lock import Lock
 from spkid.kaldi import InputError
 
@@ -176,6 +177,13 @@ def test_jobs_run_and_a_failed_one_is_named(here):
             step.run_jobs("utils/run.py", 2, "log/c.JOB.log", command)
 
 
+def test_a_long_step_says_how_far_it_has_come(here, capfd, monkeypatch):
+    monkeypatch.setattr(steps, "SECONDS_BETWEEN_LOOKS", 0.05)
+    with make_step() as step:
+        step.run_jobs("utils/run.py --max-jobs-run 1", 2, "log/a.JOB.log", ["sleep", "0.5"])
+    assert "1 of 2 jobs have ended" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize(("cmd", "sentence"), [("no/such/launcher", "cannot be run"), ("", "empty"), ("'", "closing")])
 def test_a_launcher_that_is_none_is_named(here, cmd, sentence):
     with make_step() as step, pytest.raises(InputError, match=sentence):
@@ -226,7 +234,5 @@ def test_jobs_of_a_killed_step_end_before_the_next_run_begins(here):
 
 
 def test_ranges_of_jobs():
-    from spkid.jobs.step import _ranges
-
-    assert [_ranges(jobs) for jobs in ([1, 2, 3], [5], [1, 3, 4], [7, 5])] == ["1:3", "5:5", "1,3:4", "5,7"]
-    assert all(re.fullmatch(r"[\d:,]+", _ranges(jobs)) for jobs in ([1], [2, 9]))
+    assert [steps._ranges(jobs) for jobs in ([1, 2, 3], [5], [1, 3, 4], [7, 5])] == ["1:3", "5:5", "1,3:4", "5,7"]
+    assert all(re.fullmatch(r"[\d:,]+", steps._ranges(jobs)) for jobs in ([1], [2, 9]))
