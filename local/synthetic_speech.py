@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import TypeVar
@@ -112,13 +113,14 @@ def in_fresh_processes(work: Callable[[Item], None], items: Iterable[Item], nj: 
     A process is a fork of this one, 5 ms each, and ends with its item: none outlives a killed parent by more than that.
     Raises InputError with what the child said, once the children that still run have ended.
     """
-    running: dict[int, tuple[Item, int]] = {}
+    running: dict[int, tuple[int, Item]] = {}  # by the pipe that the child speaks into, closed when it ends
 
     def wait() -> Item:
-        process, status = os.wait()
-        item, words = running.pop(process)
+        words = select.select(list(running), [], [])[0][0]
+        process, item = running.pop(words)
         with os.fdopen(words, encoding="utf-8", errors="replace") as stream:
             reason = stream.read()
+        _, status = os.waitpid(process, 0)
         if status != 0:
             raise InputError(f"{item}: {reason or f'the process that made it ended with status {status}'}")
         return item
@@ -132,11 +134,11 @@ def in_fresh_processes(work: Callable[[Item], None], items: Iterable[Item], nj: 
             if process == 0:
                 _work_and_exit(work, item, say)
             os.close(say)
-            running[process] = (item, words)
+            running[words] = process, item
         while running:
             yield wait()
     finally:
-        for process, (_, words) in running.items():
+        for words, (process, _) in running.items():
             os.waitpid(process, 0)
             os.close(words)
 
