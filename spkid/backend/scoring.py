@@ -9,8 +9,9 @@ from spkid.backend.plda import Plda
 from spkid.backend.transforms import length_normalize
 
 BLOCK_BYTES = 64 << 20
+GATHERED_BYTES = 1 << 20  # stays in the processor's cache between gathering and multiplying
 # A dot product inside a matrix product is about this many times cheaper than one of gathered rows.
-PRODUCT_GAIN = 12
+PRODUCT_GAIN = 30
 
 
 def cosine_scores(enroll: ArrayLike, test: ArrayLike) -> np.ndarray:
@@ -82,7 +83,7 @@ def dot_products(left: np.ndarray, right: np.ndarray, left_rows: np.ndarray, rig
     order = np.argsort(left_rows, kind="stable")
     rows = 512
     bounds = np.searchsorted(left_rows[order], np.arange(0, len(left) + rows, rows))
-    gathered = max(1, BLOCK_BYTES // (16 * dims))
+    gathered = max(1, GATHERED_BYTES // (16 * dims))
     columns = max(1, min(BLOCK_BYTES // (8 * rows), BLOCK_BYTES // (8 * dims)))
     for start, first, last in zip(range(0, len(left), rows), bounds[:-1], bounds[1:], strict=True):
         pairs = order[first:last]

@@ -213,5 +213,5 @@ def _edges(targets: np.ndarray, nontargets: np.ndarray) -> np.ndarray:
     if not high > low:
         low, high = low - 0.5, high + 0.5
     margin = 0.02 * (high - low)
-    count = int(np.clip(2 * min(scores.size for scores in finite) ** 0.5, 20, 80))
+    count = int(np.clip(1.3 * min(scores.size for scores in finite) ** 0.5, 20, 80))
     return np.linspace(low - margin, high + margin, count + 1)

@@ -78,18 +78,17 @@ class TestBlocks:
     @settings(max_examples=60)
     @given(
         st.integers(1, 1200), st.integers(1, 60), st.integers(0, 4000), st.integers(0, 100),
-        st.sampled_from([1 << 12, 1 << 16, 1 << 26]),
+        st.sampled_from([1 << 12, 1 << 16, 1 << 26]), st.sampled_from([0, 30, 10**9]),
     )  # fmt: skip
-    def test_dot_products_of_any_list_in_any_blocks(self, num_left, num_right, num_pairs, seed, block_bytes):
+    def test_dot_products_of_any_list_in_any_blocks(self, num_left, num_right, num_pairs, seed, block_bytes, gain):
         random = np.random.default_rng(seed)
         left, right = random.normal(size=(num_left, 5)), random.normal(size=(num_right, 5))
         rows, other_rows = random.integers(0, num_left, num_pairs), random.integers(0, num_right, num_pairs)
-        before = scoring_module.BLOCK_BYTES
-        scoring_module.BLOCK_BYTES = block_bytes
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scoring_module, "BLOCK_BYTES", block_bytes)
+            patch.setattr(scoring_module, "GATHERED_BYTES", block_bytes)
+            patch.setattr(scoring_module, "PRODUCT_GAIN", gain)  # all gathered, as it comes, all from whole products
             products = dot_products(left, right, rows, other_rows)
-        finally:
-            scoring_module.BLOCK_BYTES = before
         np.testing.assert_allclose(products, (left @ right.T)[rows, other_rows], atol=1e-12)
 
     def test_sparse_and_dense_lists_agree_with_the_whole_table(self):
