@@ -1,4 +1,7 @@
-"""Text files of ids: `id rest of the line` (wav.scp, utt2spk, segments, ...) and plain lists of ids."""
+"""Text files of `id rest of the line` (wav.scp, utt2spk, feats.scp, ...) as dictionaries of strings.
+
+For work on whole data directories, where every line counts, see id_table.py.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +56,6 @@ def read_script(rxfilename: str | os.PathLike) -> dict[str, str]:
         except InputError as error:
             raise InputError(f"{rxfilename}, id {key}: {error}") from None
     return script
-
-
-def read_list(rxfilename: str | os.PathLike) -> list[str]:
-    """Reads the first word of each line, each of them once."""
-    return list(dict.fromkeys(key for _, key, _ in read_lines(rxfilename)))
 
 
 def write_id_map(path: str | os.PathLike, mapping: Mapping[str, object]) -> None:

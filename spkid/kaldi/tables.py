@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.holders import FLOAT, INT, INT_VECTOR, MATRIX, SHAPE, TOKEN, TOKENS, VECTOR, Holder, compressed_matrix
 from spkid.kaldi.io import is_pipe, open_input, open_output, split_offset
-from spkid.kaldi.lists import check_id, read_id_map, read_lines, read_list, read_script, write_id_map
+from spkid.kaldi.lists import check_id, read_id_map, read_lines, read_script, write_id_map
 from spkid.kaldi.logging import warn
 from spkid.kaldi.ranges import split_range
 
@@ -36,7 +36,6 @@ __all__ = [
     "is_table",
     "open_table",
     "read_id_map",
-    "read_list",
     "read_script",
     "read_table",
     "write_id_map",

@@ -83,7 +83,7 @@ def one_by_one(matrix, method):
 
 
 @given(MATRICES, st.integers(2, 7))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150)
 def test_vectorised_equals_one_by_one(matrix, method):
     layout, data = compress(matrix, method)
     body = data[16:]
@@ -98,7 +98,7 @@ def test_vectorised_equals_one_by_one(matrix, method):
 
 
 @given(MATRICES, st.sampled_from([1, 3, 5]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_linear_loss_is_at_most_a_step(matrix, method):
     stream = io.BytesIO()
     write_matrix(stream, matrix, compression=method)
@@ -112,7 +112,7 @@ def test_linear_loss_is_at_most_a_step(matrix, method):
 
 
 @given(MATRICES, st.integers(1, 7))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_kaldiio_reads_the_same(matrix, method):
     stream = io.BytesIO()
     write_matrix(stream, matrix, compression=method)

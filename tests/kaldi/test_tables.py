@@ -25,7 +25,6 @@ from spkid.kaldi.tables import (
     is_table,
     open_table,
     read_id_map,
-    read_list,
     read_script,
     read_table,
     write_id_map,
@@ -65,7 +64,7 @@ def assert_same(found, expected, form):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_what_was_written_is_read(tmp_path_factory, kind, form, data):
     holder, values = KINDS[kind]
     pairs = data.draw(st.dictionaries(WORDS, values, max_size=4))
@@ -162,7 +161,7 @@ def test_junk_is_no_archive(tmp_path, content):
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150)
 @pytest.mark.parametrize("form", ["ark:{}", "ark,t:{}"])
 def test_damaged_archives_give_values_or_a_sentence(tmp_path_factory, form, data):
     holder, values = KINDS[data.draw(st.sampled_from([*KINDS]))]
@@ -267,14 +266,13 @@ def test_bad_keys_are_refused(tmp_path):
 
 
 @given(st.dictionaries(WORDS, WORDS, max_size=5))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_id_maps_come_back_sorted_by_bytes(tmp_path_factory, mapping):
     path = str(tmp_path_factory.mktemp("map") / "utt2spk")
     write_id_map(path, mapping)
     back = read_id_map(path)
     assert back == mapping
     assert [key.encode() for key in back] == sorted(key.encode() for key in mapping)
-    assert read_list(path) == list(back)
 
 
 @pytest.mark.parametrize(
