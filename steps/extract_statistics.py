@@ -47,18 +47,17 @@ class ExtractStatistics(Program):
         with Step("extract_statistics", out, inputs, {}, outputs, self.force) as step:
             if step.is_done:
                 return 0
-            given, failed = write_statistics(inputs, outputs)
-            for utterance, reason in failed.items():
-                print(f"extract_statistics: {utterance} is left out: {reason}", file=sys.stderr)
+            given, failed = write_statistics(inputs, outputs, self.min_fraction)
             done = given - len(failed)
-            if done < max(1, self.min_fraction * given):
-                raise InputError(f"{done} of {given} utterances of {data} done, fewer than --min-fraction allows")
             step.finish(f"{done} of {given} utterances of {data}", given=given, failed=failed)
         return 0
 
 
-def write_statistics(inputs: list[Path], outputs: list[Path]) -> tuple[int, dict[str, str]]:
-    """Writes the vectors; returns how many utterances there are, and why those that could not be done could not."""
+def write_statistics(inputs: list[Path], outputs: list[Path], min_fraction: float) -> tuple[int, dict[str, str]]:
+    """Writes the vectors; returns how many utterances there are, and why those that could not be done could not.
+
+    Raises InputError, and leaves no files, where fewer than `min_fraction` of the utterances could be done.
+    """
     utterances = read_script(str(inputs[0]))
     failed = {}
     tables = [open_table(f"scp:{path}", MATRIX if path.name == "feats.scp" else VECTOR) for path in inputs]
@@ -71,6 +70,13 @@ def write_statistics(inputs: list[Path], outputs: list[Path]) -> tuple[int, dict
                 failed[utterance] = str(error)
             except KeyError:
                 failed[utterance] = f"{inputs[-1]} has no such utterance"
+        for utterance, reason in failed.items():
+            print(f"extract_statistics: {utterance} is left out: {reason}", file=sys.stderr)
+        done = len(utterances) - len(failed)
+        if done < max(1, min_fraction * len(utterances)):
+            raise InputError(
+                f"{inputs[0]}: {done} of {len(utterances)} utterances done, fewer than --min-fraction allows"
+            )
     return len(utterances), failed
 
 
