@@ -37,8 +37,9 @@ def check_data_dir(
     for name in RECORDING_FILES:
         if name in skip or not data.has(name):
             continue
-        of = "utt2spk" if recordings is utterances.keys else "segments"
-        table = _check_ids(data, name, recordings, "recording", of)
+        whole = recordings is utterances.keys
+        kind, source = ("utterance", "utt2spk") if whole else ("recording", "segments")
+        table = _check_ids(data, name, recordings, kind, source)
         if name == "wav.scp" and "wav.scp" in needs:
             _check_audio_paths(data.path(name), table)
     for name in SPEAKER_FILES:
