@@ -68,7 +68,7 @@ class Evaluate(Program):
                 "versions": versions(),
             }
             with atomic_write(outputs[0]) as stream:
-                json.dump(results, stream, indent=1, ensure_ascii=False)
+                json.dump(results, stream, indent=1, ensure_ascii=False, allow_nan=False)
                 stream.write("\n")
             with atomic_write(outputs[1], "wb") as stream:
                 plot_det(stream, {out.name: (targets, nontargets)}, title=f"{out}: detection error tradeoff")
@@ -77,7 +77,7 @@ class Evaluate(Program):
                     stream,
                     targets,
                     nontargets,
-                    measures["eer_threshold"],
+                    np.inf if measures["eer_threshold"] is None else measures["eer_threshold"],
                     title=f"{out}: scores",
                     label=f"EER {100 * measures['eer']:.2f}% at",
                 )

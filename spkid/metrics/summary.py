@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -22,9 +23,9 @@ def summarize(targets: ArrayLike, nontargets: ArrayLike) -> dict[str, Any]:
         nontargets: scores of different-speaker trials.
 
     Returns:
-        `eer` and `eer_threshold` (Kaldi's definition), `eer_by_definition`, `min_dcf` by prior with its threshold,
-        `min_cllr`; under `as_log_likelihood_ratios`, what the scores cost if they are taken as natural-log likelihood
-        ratios: `cllr` and `act_dcf` by prior.
+        `eer` and `eer_threshold` (Kaldi's definition), `eer_by_definition`, `min_dcf` by prior with its threshold (None
+        where to accept nothing, or everything, is best), `min_cllr`; under `as_log_likelihood_ratios`, what the scores
+        cost if they are taken as natural-log likelihood ratios: `cllr` and `act_dcf` by prior.
 
     Raises:
         ValueError: a list is empty or holds NaN.
@@ -34,15 +35,22 @@ def summarize(targets: ArrayLike, nontargets: ArrayLike) -> dict[str, Any]:
     minima = {p_target: min_dcf_point(targets, nontargets, p_target) for p_target in P_TARGETS}
     return {
         "eer": rate,
-        "eer_threshold": threshold,
+        "eer_threshold": _finite(threshold),
         "eer_by_definition": {name: eer(targets, nontargets, name)[0] for name in DEFINITIONS if name != "grid"},
-        "min_dcf": {f"{p_target:g}": {"value": cost, "threshold": at} for p_target, (cost, at) in minima.items()},
+        "min_dcf": {
+            f"{p_target:g}": {"value": cost, "threshold": _finite(at)} for p_target, (cost, at) in minima.items()
+        },
         "min_cllr": min_cllr(targets, nontargets),
         "as_log_likelihood_ratios": {
-            "cllr": cllr(targets, nontargets),
+            "cllr": _finite(cllr(targets, nontargets)),
             "act_dcf": {f"{p_target:g}": act_dcf(targets, nontargets, p_target) for p_target in P_TARGETS},
         },
     }
+
+
+def _finite(value: float) -> float | None:
+    # JSON has no infinity
+    return value if math.isfinite(value) else None
 
 
 def summary_line(results: dict[str, Any], num_trials: int, num_targets: int) -> str:

@@ -65,6 +65,11 @@ def test_summary_is_json_and_the_line_reads_as_documented():
     assert line == (f"EER 3.21% | minDCF(.01) {costs[0]:.3f} | minDCF(.05) {costs[1]:.3f} | 3200 trials (200 target)")
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_summary_of_every_case_is_strict_json(name):
+    json.dumps(summarize(*CASES[name]), allow_nan=False)
+
+
 def test_importing_the_measures_imports_nothing_heavy():
     import subprocess
     import sys
