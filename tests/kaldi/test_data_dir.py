@@ -1,6 +1,5 @@
 """Data directories: what is wrong is found and named, what can be repaired is repaired, nothing is lost on the way."""
 
-import contextlib
 import os
 import random
 import subprocess
@@ -365,6 +364,8 @@ def test_any_bytes_are_a_directory_or_an_error(tmp_path_factory, content):
     (folder / "utt2spk").write_bytes(content)
     (folder / "spk2utt").unlink(missing_ok=True)
     data = DataDir(folder)
-    with contextlib.suppress(InputError):  # and no other exception
+    try:
         data.fix()
-        data.check()
+    except InputError:  # and no other exception
+        return
+    data.check()
