@@ -100,6 +100,8 @@ class Lda:
         if eigenvalues[-1] <= 0:
             raise ValueError("the vectors of each speaker are all equal, so LDA has no within-speaker covariance")
         eigenvalues = np.maximum(eigenvalues, self.covariance_floor * eigenvalues[-1])
+        if eigenvalues[0] <= 0:
+            raise ValueError("the covariance of the vectors is singular: give LDA a covariance floor above 0")
         whitening = (directions / np.sqrt(eigenvalues)).T
         ratios, rotation = np.linalg.eigh(whitening @ between @ whitening.T)
         linear = rotation[:, ::-1][:, : self.dim].T @ whitening

@@ -59,6 +59,8 @@ class TestDefinition:
         vectors = np.column_stack((vectors, np.zeros(len(vectors))))
         transformed = Lda(3).fit(vectors, speakers).transform(vectors)
         assert np.isfinite(transformed).all()
+        with pytest.raises(ValueError, match="covariance floor above 0"):
+            Lda(3, covariance_floor=0).fit(vectors, speakers)
 
     def test_statistics_do_not_depend_on_blocks_or_order(self):
         random = np.random.default_rng(0)
