@@ -16,11 +16,11 @@ _options_set() {
     known=$(sed -nE '/parse_options\.sh/q; s/^([a-z][A-Za-z0-9_]*)=.*/--\1/p' "$_options_script" | sort -u | tr _ - | tr '\n' ' ')
     _options_fail "unknown option --$1; known are: ${known:-none}"
   fi
-  case ${!name} in
-    true | false)
-      [ "$value" = true ] || [ "$value" = false ] || _options_fail "--$1 is true or false, not '$value'"
-      ;;
-  esac
+  if [[ ${!name} =~ ^(true|false)$ ]]; then
+    [[ $value =~ ^(true|false)$ ]] || _options_fail "--$1 is true or false, not '$value'"
+  elif [[ ${!name} =~ ^-?[0-9]+$ ]]; then
+    [[ $value =~ ^-?[0-9]+([.][0-9]+)?$ ]] || _options_fail "--$1 is a number, not '$value'"
+  fi
   printf -v "$name" %s "$value"
 }
 

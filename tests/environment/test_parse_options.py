@@ -59,6 +59,7 @@ def test_options_set_variables(script, words, values):
         (["--stagge", "3"], "unknown option --stagge"),
         (["--stage"], "--stage needs a value"),
         (["--use-gpu", "yes"], "--use-gpu is true or false"),
+        (["--stage", "two"], "--stage is a number"),
         (["--x[$(touch trap)]", "3"], "not the name of an option"),
         (["--PATH", "3"], "not the name of an option"),
         (["--config", "none.conf"], "none.conf"),
