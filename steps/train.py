@@ -1,11 +1,17 @@
 #!/usr/bin/env python3
 """Trains a network: one YAML file is the whole recipe, one directory the whole result."""
 
+import json
+import shutil
+import sys
+from pathlib import Path
+
 from plumbum import cli
 
-from spkid.data.front_end import feature_files
+from spkid.data.front_end import training_files
 from spkid.jobs import Program, Step
-from spkid.train.config import load_config
+from spkid.kaldi import DataDir
+from spkid.train.config import TrainConfig, load_config
 
 
 class Train(Program):
@@ -24,27 +30,49 @@ class Train(Program):
     dev_trials = cli.SwitchAttr(
         "--dev-trials", cli.ExistingFile, help="trials of the development set, whose EER is watched (default: its own)"
     )
+    cmd = cli.SwitchAttr("--cmd", str, default="", help="launcher to train under; by default training runs right here")
     force = cli.Flag("--force", help="train again although nothing has changed")
 
+    in_job = cli.Flag("--in-job", help="only train: what the launcher of --cmd is given to run")
+
     def main(self, data_dir: cli.ExistingDirectory, exp_dir: str):
+        data, exp = Path(data_dir), Path(exp_dir)
         config = load_config(self.config, self.overrides)
-        dev_trials = self.dev_trials or (self.dev_data / "trials" if self.dev_data else None)
-        inputs = feature_files(data_dir)
-        if dev_trials:
-            inputs += [dev_trials, *feature_files(self.dev_data or dev_trials.parent)]
-        with Step("train", exp_dir, inputs, config.to_dict(), [f"{exp_dir}/final.json"], force=self.force) as step:
+        dev_data = Path(self.dev_data) if self.dev_data else None
+        dev_trials = Path(self.dev_trials or dev_data / "trials") if self.dev_trials or dev_data else None
+        DataDir(data).check(needs=("utt2spk", "feats.scp"))
+        if self.in_job:
+            self._train(config, data, exp, dev_data, dev_trials)
+            return 0
+        inputs = training_files(data, dev_data, dev_trials)
+        with Step("train", exp, inputs, config.what_decides(), [exp / "final.json"], self.force) as step:
             if step.is_done:
                 return 0
-            from spkid.train.run import train_from_directory  # torch: not where the step is done
-
-            values = train_from_directory(config, data_dir, step.outdir, self.dev_data, dev_trials)
-            shown = [f"training accuracy {100 * values['train_accuracy']:.1f}%"]
-            if "valid_accuracy" in values:
-                shown.append(f"held-out accuracy {100 * values['valid_accuracy']:.1f}%")
-            if "dev_eer" in values:
-                shown.append(f"development EER {100 * values['dev_eer']:.2f}%")
-            step.finish(f"{config.model['name']} in {exp_dir}, {values['epoch']} epochs, {', '.join(shown)}", **values)
+            if self.force:
+                shutil.rmtree(exp / "checkpoints", ignore_errors=True)
+            if self.cmd:
+                words = [sys.executable, Path(__file__).resolve(), "--in-job", "--config", self.config]
+                words += [f"--set={override}" for override in self.overrides]
+                words += [f"--dev-data={dev_data}"] * bool(dev_data) + [f"--dev-trials={dev_trials}"] * bool(dev_trials)
+                step.run_jobs(self.cmd, 1, exp / "log" / "train.JOB.log", [*words, data, exp])
+            else:
+                self._train(config, data, exp, dev_data, dev_trials)
+            rows = (exp / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            values = json.loads(rows[-1])
+            step.finish(f"{config.model['name']} in {exp}, {values['epoch']} epochs, {spell(values)}", **values)
         return 0
+
+    def _train(self, config: TrainConfig, data: Path, exp: Path, dev_data: Path | None, dev_trials: Path | None):
+        from spkid.train.run import train_from_directory  # torch: not where the step is done
+
+        config.check_names(self.config)
+        train_from_directory(config, data, exp, dev_data, dev_trials)
+
+
+def spell(values: dict) -> str:
+    """What the last epoch achieved."""
+    kinds = {"train_accuracy": "training accuracy", "valid_accuracy": "held-out accuracy", "dev_eer": "development EER"}
+    return ", ".join(f"{kind} {100 * values[key]:.2f}%" for key, kind in kinds.items() if key in values)
 
 
 if __name__ == "__main__":

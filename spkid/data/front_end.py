@@ -29,6 +29,12 @@ def feature_files(data_dir: str | Path) -> list[Path]:
     return [path for name in names if (path := Path(data_dir) / name).exists()]
 
 
+def training_files(data_dir: Path, dev_dir: Path | None, dev_trials: Path | None) -> list[Path]:
+    """The files that a training depends on; the development set is found beside its trials unless it is given."""
+    development = [dev_trials, *feature_files(dev_dir or dev_trials.parent)] if dev_trials else []
+    return [*feature_files(data_dir), *development]
+
+
 def transforms(cmn: str, cmn_window: int, vad: bool) -> list[str]:
     """The transforms of a configuration in the order they are applied: ["cmn_sliding_300", "vad"]."""
     names = {"sliding": [f"cmn_sliding_{cmn_window}"], "utterance": ["cmn_utterance"], "none": []}[cmn]

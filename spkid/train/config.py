@@ -70,7 +70,7 @@ class DataConfig:
     micro_batch: int = 64  # chunks that batch normalisation sees together
     micro_batches: int = 1  # accumulated for one update; a batch is micro_batch * micro_batches chunks
     workers: int = 0  # reading processes; changes the speed, never the batches
-    memory_mb: int = 1024  # a set whose features fit is read once and kept; 0: always read from disk
+    memory_mb: int = 1024  # each set whose features fit is read once and kept; 0: always read from disk
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
 
     def check(self) -> None:
@@ -150,12 +150,21 @@ class TrainConfig:
         _positive("optimizer.lr", self.optimizer.get("lr", optimizers.DEFAULT_LR))
         schedules.check(self.schedule)
 
-    def check_names(self) -> None:
-        """Raise InputError for a network, a loss or an option of theirs that does not exist. Starts torch."""
+    def check_names(self, source: str) -> None:
+        """Raise InputError, naming the file, for a network, a loss or an option that does not exist. Starts torch."""
         from spkid.nnet import LOSSES, NETWORKS, loss_options, network_options
 
-        _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
-        _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
+        try:
+            _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
+            _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+
+    def what_decides(self) -> dict[str, Any]:
+        """The values that the weights depend on: all but those that only change the time or the files kept."""
+        values = self.to_dict()
+        del values["checkpoints"], values["data"]["workers"], values["data"]["memory_mb"]
+        return values
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON and YAML store them."""

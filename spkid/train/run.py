@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from spkid.backend.trials import read_trials
-from spkid.data.front_end import FrontEnd, feature_files, read_record, transforms
+from spkid.data.front_end import FrontEnd, read_record, training_files, transforms
 from spkid.data.source import FeatureSource, keep_in_memory, open_source
 from spkid.jobs.fingerprints import fingerprint
 from spkid.kaldi import InputError
@@ -25,8 +25,10 @@ def train_from_directory(
     dev_dir: Path | None = None,
     dev_trials: Path | None = None,
 ) -> dict:
-    """Trains on `data_dir` into `directory` and returns the last epoch's values. Raises InputError."""
-    config.check_names()
+    """Trains on `data_dir` into `directory` and returns the last epoch's values. Raises InputError.
+
+    dev_dir, dev_trials: a data directory of other speakers and labelled trials of it, whose EER is watched.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     data = load_training_set(config, data_dir, dev_dir, dev_trials)
     with atomic_write(directory / "config.json") as stream:
@@ -34,15 +36,10 @@ def train_from_directory(
         stream.write("\n")
     with atomic_write(directory / "speakers.txt") as stream:
         stream.writelines(f"{speaker}\n" for speaker in data.speakers)
-    return train(config, data, directory, identity_of(config, data_dir))[-1]
-
-
-def identity_of(config: TrainConfig, data_dir: Path) -> str:
-    """A digest of all that decides the weights."""
-    values = config.to_dict()
-    del values["checkpoints"], values["data"]["workers"], values["data"]["memory_mb"]
-    files = {path.name: fingerprint(path) for path in feature_files(data_dir)}
-    return hashlib.sha256(json.dumps([values, files], sort_keys=True).encode()).hexdigest()
+    files = training_files(data_dir, dev_dir, dev_trials)
+    stamps = [[path.name, fingerprint(path)] for path in files]
+    identity = hashlib.sha256(json.dumps([config.what_decides(), stamps], sort_keys=True).encode()).hexdigest()
+    return train(config, data, directory, identity)[-1]
 
 
 def load_training_set(
