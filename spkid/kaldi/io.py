@@ -30,11 +30,18 @@ class InputStream(io.BufferedReader):
         super().__init__(raw, BUFFER_BYTES)
         self.name = name
 
+    def move_to(self, offset: int) -> None:
+        """Seeks; raises InputError where that is impossible."""
+        try:
+            self.seek(offset)
+        except OSError as error:
+            raise InputError(f"cannot read {self.name} at byte {offset}: {reason(error)}") from None
+
 
 def split_offset(rxfilename: str) -> tuple[str, int]:
     """Splits `path:offset` into path and byte offset; the offset is 0 where there is none."""
     path, colon, digits = rxfilename.rpartition(":")
-    if colon and path and digits.isascii() and digits.isdigit():
+    if colon and path and digits.isascii() and digits.isdigit() and len(digits) < 19:  # or no file system's offset
         return path, int(digits)
     return rxfilename, 0
 
@@ -60,7 +67,7 @@ def reason(error: OSError | ValueError) -> str:
 
 
 @contextlib.contextmanager
-def open_input(rxfilename: str) -> Iterator[BinaryIO]:
+def open_input(rxfilename: str) -> Iterator[InputStream]:
     """Opens an rxfilename for reading bytes.
 
     The exit status of a command is checked when its output was read to the end; a reader that stops early (because it
@@ -79,7 +86,7 @@ def open_input(rxfilename: str) -> Iterator[BinaryIO]:
         path, offset = split_offset(rxfilename)
         with InputStream(open_file(path), path) as stream:
             if offset:
-                stream.seek(offset)
+                stream.move_to(offset)
             yield stream
 
 
@@ -92,7 +99,7 @@ def open_file(path: str) -> io.FileIO:
 
 
 @contextlib.contextmanager
-def _read_command(rxfilename: str) -> Iterator[BinaryIO]:
+def _read_command(rxfilename: str) -> Iterator[InputStream]:
     import subprocess
 
     process = subprocess.Popen(rxfilename[:-1], shell=True, stdout=subprocess.PIPE, bufsize=0)

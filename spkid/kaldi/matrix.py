@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 from typing import BinaryIO
 
 import numpy as np
@@ -24,6 +23,7 @@ from spkid.kaldi.ranges import parse_range, split_range
 from spkid.kaldi.rows import check_rows, read_binary_rows
 
 _LARGE_BYTES = 1 << 20
+_ITEM = np.dtype([("size", "u1"), ("value", "<i4")])  # of a vector of integers: each carries its size
 
 
 def stream_name(stream: BinaryIO) -> str:
@@ -110,22 +110,24 @@ def bytes_left(stream: BinaryIO) -> int | None:
 def _read_array(stream: BinaryIO, header: Header) -> np.ndarray:
     """The data after a header as a flat, writable array."""
     size = header.data_bytes
-    itemsize = header.dtype.itemsize
     left = bytes_left(stream) if size > _LARGE_BYTES else None
     if left is not None and left < size:
         raise truncated(stream_name(stream), header, left)
-    if size > _LARGE_BYTES and left is None:  # a pipe: believe a large claim only as the bytes come
-        data = bytearray()
-        while len(data) < size and (piece := stream.read(min(size - len(data), 16 * _LARGE_BYTES))):
-            data += piece
-        count = len(data)
-        array = np.frombuffer(data, header.dtype, count // itemsize)
-    else:
-        array = np.empty(size // itemsize, header.dtype)
-        count = stream.readinto(memoryview(array).cast("B")) if size else 0
-    if count < size:
-        raise truncated(stream_name(stream), header, count)
-    return array
+    data = _read_bytes(stream, size, believed=left is not None)
+    if len(data) < size:
+        raise truncated(stream_name(stream), header, len(data))
+    return data.view(header.dtype)
+
+
+def _read_bytes(stream: BinaryIO, size: int, believed: bool) -> np.ndarray:
+    """Up to `size` bytes, writable; a large size that is not to be believed takes memory only as the bytes come."""
+    if believed or size <= _LARGE_BYTES:
+        data = np.empty(size, np.uint8)
+        return data[: stream.readinto(memoryview(data))] if size else data
+    pieces = bytearray()
+    while len(pieces) < size and (piece := stream.read(min(size - len(pieces), 16 * _LARGE_BYTES))):
+        pieces += piece
+    return np.frombuffer(pieces, np.uint8)
 
 
 def _read_text(stream: BinaryIO, first: bytes) -> bytes:
@@ -245,13 +247,13 @@ def read_int_vector(stream: BinaryIO) -> np.ndarray:
     head = stream.read(5)
     if len(head) < 5 or head[0] != 4:
         raise InputError(f"{name}: truncated or damaged, not a vector of integers")
-    (count,) = struct.unpack_from("<i", head, 1)
-    left = bytes_left(stream)
-    if count < 0 or (left is not None and 5 * count > left):
+    _, count = SIZE.unpack(head)
+    data = _read_bytes(stream, 5 * count, believed=False) if count > 0 else np.empty(0, np.uint8)
+    if count < 0 or len(data) < 5 * count:
         raise InputError(f"{name}: truncated or damaged, the header claims {count} integers")
-    items = np.frombuffer(stream.read(5 * count), dtype=[("size", "u1"), ("value", "<i4")])
-    if len(items) < count or (items["size"] != 4).any():
-        raise InputError(f"{name}: truncated or damaged inside a vector of {count} integers")
+    items = data.view(_ITEM)
+    if (items["size"] != 4).any():
+        raise InputError(f"{name}: damaged inside a vector of {count} integers")
     return items["value"].astype(np.int32)
 
 
@@ -261,7 +263,7 @@ def write_int_vector(stream: BinaryIO, array: np.ndarray, binary: bool = True) -
     if not binary:
         stream.write(("".join([f"{value} " for value in array.tolist()]) + "\n").encode())
         return
-    items = np.empty(len(array), dtype=[("size", "u1"), ("value", "<i4")])
+    items = np.empty(len(array), _ITEM)
     items["size"], items["value"] = 4, array
     stream.write(BINARY_MARK + SIZE.pack(4, len(array)) + items.tobytes())
 

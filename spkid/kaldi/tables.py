@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.holders import FLOAT, INT, INT_VECTOR, MATRIX, SHAPE, TOKEN, TOKENS, VECTOR, Holder, compressed_matrix
-from spkid.kaldi.io import is_pipe, open_input, open_output, split_offset
+from spkid.kaldi.io import InputStream, is_pipe, open_input, open_output, split_offset
 from spkid.kaldi.lists import check_id, read_id_map, read_lines, read_script, write_id_map
 from spkid.kaldi.logging import warn
 from spkid.kaldi.ranges import split_range
@@ -43,8 +43,6 @@ __all__ = [
 
 _READ_OPTIONS = {"ark", "scp", "o", "no", "p", "np", "s", "ns", "cs", "ncs", "b", "t", "bg"}
 _WRITE_OPTIONS = {"ark", "scp", "b", "t", "f", "nf", "p"}
-
-
 LONGEST_KEY = 4096
 
 
@@ -169,7 +167,7 @@ class _Script:
         self.specifier = specifier
         self.holder = holder
         self.path: str | None = None
-        self.stream: BinaryIO | None = None
+        self.stream: InputStream | None = None
         self.closing = contextlib.ExitStack()
 
     def load(self, key: str, rxfilename: str) -> Any:
@@ -183,11 +181,12 @@ class _Script:
             if is_pipe(name) or path in ("", "-"):
                 with open_input(name) as stream:
                     return self.holder.read(stream)
-            if path != self.path:
+            if path == self.path:
+                self.stream.move_to(offset)
+            else:
                 self.close()
-                self.stream = self.closing.enter_context(open_input(path))
+                self.stream = self.closing.enter_context(open_input(name))
                 self.path = path
-            self.stream.seek(offset)
             return self.holder.read(self.stream)
         except InputError as error:
             raise InputError(f"{self.specifier.text}, id {key}: {error}") from None

@@ -297,6 +297,32 @@ def test_scripts_with_impossible_names(tmp_path):
         read_script(f"{tmp_path}/s.scp")
 
 
+def test_values_in_pipes_without_a_name(tmp_path):
+    write(f"ark:{tmp_path}/a.ark", VECTOR, {"a": np.ones(2)})
+    program = """
+from spkid.kaldi.tables import VECTOR, read_table
+print(len(list(read_table("scp:/dev/stdin", VECTOR))))
+"""
+    script = f"mkfifo {tmp_path}/p && (tail -c +3 {tmp_path}/a.ark > {tmp_path}/p &) && echo a {tmp_path}/p"
+    done = subprocess.run(f"({script}) | {sys.executable} -c '{program}'", shell=True, capture_output=True, check=True)
+    assert done.stdout == b"1\n"
+
+
+@pytest.mark.parametrize("offset", ["1000", "9" * 18, "9" * 25])
+def test_offsets_outside_the_file(tmp_path, offset):
+    write(f"ark:{tmp_path}/a.ark", MATRIX, {"a": np.ones((2, 2))})
+    (tmp_path / "s").write_text(f"a {tmp_path}/a.ark:2\nb {tmp_path}/a.ark:{offset}\n")
+    with pytest.raises(InputError, match=r"id b: .*a\.ark"):
+        list(read_table(f"scp:{tmp_path}/s", MATRIX))
+
+
+def test_large_claims_of_integers_take_no_memory(tmp_path):
+    (tmp_path / "a").write_bytes(b"a \0B\4\xff\xff\xff\x7f" + bytes(100))
+    for source in (f"ark:{tmp_path}/a", f"ark:cat {tmp_path}/a |"):
+        with pytest.raises(InputError, match="claims 2147483647 integers"):
+            list(read_table(source, INT_VECTOR))
+
+
 def test_golden_script_and_archive_agree(monkeypatch):
     monkeypatch.chdir(golden("kaldi"))
     from_script = dict(read_table("scp:feats/mfcc_voxceleb.scp", MATRIX))
