@@ -7,7 +7,6 @@ from plumbum import cli
 
 from spkid.jobs import Program
 from spkid.kaldi import DataDir
-from spkid.kaldi.data_check import check_data_dir
 
 
 class ValidateDataDir(Program):
@@ -27,7 +26,7 @@ class ValidateDataDir(Program):
         skip = ["wav.scp"] if self.no_wav else []
         needs += [] if self.no_wav else ["wav.scp"]
         skip += ["text"] if self.no_text else []
-        for warning in check_data_dir(data, tuple(needs), speaker_order=not self.no_spk_sort, skip=skip):
+        for warning in data.check(needs, speaker_order=not self.no_spk_sort, skip=skip):
             print(f"validate_data_dir: warning: {warning}", file=sys.stderr)
         print(f"validate_data_dir: {data.root} is in order")
         return 0

@@ -34,8 +34,9 @@ class Recording:
 
     def __init__(self, rxfilename: str):
         self.name = rxfilename
-        source = _open_source(rxfilename)
-        self._open(source)
+        self._open(_open_source(rxfilename))
+        if not self.num_samples:
+            raise no_samples(rxfilename)
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str) -> "Recording":
@@ -61,13 +62,10 @@ class Recording:
         self.num_samples = self._file.frames
         self._may_hold_nan = self._file.subtype in ("FLOAT", "DOUBLE")
         if self.num_samples >= _UNKNOWN_LENGTH:
-            self.num_samples = self._count()
-
-    def _count(self) -> int:
-        total = 0
-        while length := len(self._decode(1 << 20)):
-            total += length
-        return total
+            raise InputError(
+                f"{self.name}: its header does not say how long it is (FLAC that was written through a pipe); "
+                "let the command write WAV (-t wav, -f wav), or convert the file"
+            )
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Decodes samples `start` to `stop` (default: the end) of every channel.
@@ -79,12 +77,7 @@ class Recording:
             InputError: the file ends or is corrupt before `stop`, or holds NaN or infinity there.
         """
         stop = self.num_samples if stop is None else stop
-        if self._file.tell() != start:
-            try:
-                self._file.seek(start)
-            except self._failure as error:
-                raise self._corrupt(error) from None
-        samples = self._decode(stop - start)
+        samples = self._decode(start, stop - start)
         if len(samples) < stop - start:
             raise InputError(
                 f"{self.name}: breaks off after {start + len(samples)} of {self.num_samples} samples; "
@@ -98,14 +91,13 @@ class Recording:
             )
         return samples
 
-    def _decode(self, length: int) -> np.ndarray:
+    def _decode(self, start: int, length: int) -> np.ndarray:
         try:
+            if self._file.tell() != start:
+                self._file.seek(start)
             return self._file.read(length, dtype="float32", always_2d=True)
         except self._failure as error:
-            raise self._corrupt(error) from None
-
-    def _corrupt(self, error: Exception) -> InputError:
-        return InputError(f"{self.name}: truncated or corrupt audio ({_reason(error)}): copy the file again")
+            raise InputError(f"{self.name}: truncated or corrupt audio ({_reason(error)}): copy it again") from None
 
     def close(self) -> None:
         """Frees the decoder and the file behind it."""
@@ -116,6 +108,11 @@ class Recording:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def no_samples(name: str) -> InputError:
+    """The error for audio of zero length."""
+    return InputError(f"{name}: holds no samples: take it out of the data directory")
 
 
 def _open_source(rxfilename: str) -> "BinaryIO | str":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spkid.audio.recording import Recording
+from spkid.audio.recording import Recording, no_samples
 from spkid.audio.resampling import resample as resample_samples
 from spkid.audio.wave import WAVE, Wave
 from spkid.kaldi import InputError
@@ -182,7 +182,7 @@ class _Preparation:
     def __call__(self, samples: np.ndarray, rate: float, name: str, key: str = "", channel: int = -1) -> Wave:
         """`samples` (samples, channels); `channel` (of a segment) goes before the options'."""
         if not len(samples):
-            raise InputError(f"{name}: holds no samples: take it out of the data directory")
+            raise no_samples(name)
         samples = self._select(samples, name, channel if channel >= 0 else self.options.channel)
         if not samples.any():
             warn(f"{key or name}: all samples are zero" + (f" ({name})" if key else ""))

@@ -17,7 +17,7 @@ from spkid.kaldi.segments import parse_segment
 def check_data_dir(
     data: DataDir, needs: tuple[str, ...], *, speaker_order: bool = False, skip: Iterable[str] = ()
 ) -> list[str]:
-    """See `DataDir.check`. Files in `skip` are not looked at even where they exist."""
+    """See `DataDir.check`."""
     for name in ("utt2spk", *needs):
         data.require(name)
     skip = set(skip)

@@ -6,10 +6,17 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 
-from spkid.kaldi.data_dir import DIRECTORY_FILES, RECORDING_FILES, SPEAKER_FILES, UTTERANCE_FILES, DataDir
+from spkid.kaldi.data_dir import (
+    DIRECTORY_FILES,
+    RECORDING_FILES,
+    SPEAKER_FILES,
+    UTTERANCE_FILES,
+    DataDir,
+    write_spk2utt,
+)
 from spkid.kaldi.data_subset import remove_files
 from spkid.kaldi.errors import InputError
-from spkid.kaldi.id_table import IdTable, find_unsorted, group_by_value, show, write_id_table
+from spkid.kaldi.id_table import IdTable, find_unsorted, show, write_id_table
 
 
 def combine_data_dirs(destination: str | os.PathLike, sources: Sequence[DataDir]) -> tuple[DataDir, list[str]]:
@@ -33,7 +40,7 @@ def combine_data_dirs(destination: str | os.PathLike, sources: Sequence[DataDir]
     written = {"utt2spk", "spk2utt"}
     utt2spk = _merge("utt2spk", [(source, source.table("utt2spk")) for source in sources], shared=False)
     write_id_table(target.path("utt2spk"), utt2spk)
-    write_id_table(target.path("spk2utt"), group_by_value(utt2spk))
+    write_spk2utt(target.path("spk2utt"), utt2spk)
     del utt2spk
     for name in (*UTTERANCE_FILES[1:], *RECORDING_FILES, *SPEAKER_FILES):
         having = [source for source in sources if source.has(name)]
@@ -120,7 +127,7 @@ def copy_data_dir(
     )
     os.makedirs(target.root, exist_ok=True)
     write_id_table(target.path("utt2spk"), new_utt2spk)
-    write_id_table(target.path("spk2utt"), group_by_value(new_utt2spk))
+    write_spk2utt(target.path("spk2utt"), new_utt2spk)
     written = {"utt2spk"}
     for name in (*UTTERANCE_FILES[1:], *RECORDING_FILES, *SPEAKER_FILES):
         if not source.has(name):

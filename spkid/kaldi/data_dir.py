@@ -10,11 +10,11 @@ Without `segments` a recording is an utterance. Every file is sorted by the byte
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 
 from spkid.kaldi.errors import InputError
-from spkid.kaldi.id_table import IdTable, check_order, group_by_value, read_id_table
+from spkid.kaldi.id_table import IdTable, check_order, group_by_value, read_id_table, write_id_table
 from spkid.kaldi.segments import Segment, parse_segment
 
 # What the ids of a file's lines are. Files of other names are left alone.
@@ -144,12 +144,15 @@ class DataDir:
             return spans
         return None
 
-    def check(self, needs: Iterable[str] = ("utt2spk",), *, speaker_order: bool = False) -> list[str]:
+    def check(
+        self, needs: Iterable[str] = ("utt2spk",), *, speaker_order: bool = False, skip: Iterable[str] = ()
+    ) -> list[str]:
         """What a step does first: finds what is wrong before any work starts.
 
         Args:
             needs: files that must be there ("wav.scp", "feats.scp", "vad.scp", ...). Other known files are checked
                 where they exist; the paths in wav.scp are looked up only where it is needed.
+            skip: files that are not looked at even where they exist.
             speaker_order: demand that utt2spk is sorted by speaker too (Kaldi's tools want that, ours do not).
 
         Returns:
@@ -160,7 +163,7 @@ class DataDir:
         """
         from spkid.kaldi.data_check import check_data_dir
 
-        return check_data_dir(self, tuple(needs), speaker_order=speaker_order)
+        return check_data_dir(self, tuple(needs), speaker_order=speaker_order, skip=skip)
 
     def fix(self) -> list[str]:
         """Repairs what can be repaired; what it replaces is kept in `.backup`. Returns what it did, a sentence each."""
@@ -185,17 +188,8 @@ class DataDir:
         return write_parts(self, {utterance.encode(): 0 for utterance in utterances}, [os.fspath(destination)])[0]
 
 
-def combine_data_dirs(destination: str | os.PathLike, sources: Sequence[DataDir]) -> tuple[DataDir, list[str]]:
-    """Writes all sources as one directory. See data_combine.combine_data_dirs."""
-    from spkid.kaldi.data_combine import combine_data_dirs as combine
-
-    return combine(destination, sources)
-
-
 def write_spk2utt(path: str, utt2spk: IdTable) -> None:
     """Writes spk2utt beside its utt2spk."""
-    from spkid.kaldi.id_table import write_id_table
-
     write_id_table(path, group_by_value(utt2spk))
 
 

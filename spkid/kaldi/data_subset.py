@@ -14,6 +14,7 @@ from spkid.kaldi.data_dir import (
     SPEAKER_FILES,
     UTTERANCE_FILES,
     DataDir,
+    write_spk2utt,
 )
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.id_table import IdTable, group_by_value, show, write_id_table
@@ -45,7 +46,7 @@ def write_parts(data: DataDir, part_of: Mapping[bytes, int], destinations: Seque
             raise InputError(f"{destination}: would hold no utterance of {data.root}: check the list of ids")
         _make_directory(destination)
         write_id_table(os.path.join(destination, "utt2spk"), part)
-        write_id_table(os.path.join(destination, "spk2utt"), group_by_value(part))
+        write_spk2utt(os.path.join(destination, "spk2utt"), part)
     speakers = [set(part.values) for part in parts]
     recordings: list[set[bytes]] | None = None
     del parts

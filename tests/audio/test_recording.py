@@ -4,6 +4,7 @@ import contextlib
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +153,17 @@ def test_long_files_of_the_rf64_kind(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="truncated"):
         read_audio(str(path))
+
+
+def test_flac_that_does_not_say_how_long_it_is_is_refused(tmp_path):
+    path = tmp_path / "a.flac"
+    data = bytearray(Path(write(path, tone())).read_bytes())
+    assert int.from_bytes(data[21:26], "big") & ((1 << 36) - 1) == 16000  # 36 bits of the STREAMINFO block
+    data[21:26] = (int.from_bytes(data[21:26], "big") >> 36 << 36).to_bytes(5, "big")
+    path.write_bytes(data)
+    for name in (str(path), f"cat {path} |"):
+        with pytest.raises(InputError, match=r"does not say how long it is .* let the command write WAV"):
+            Recording(name)
 
 
 def test_channels(tmp_path, capsys):

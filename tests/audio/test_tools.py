@@ -45,7 +45,7 @@ def test_broken_audio_ends_in_one_sentence(tmp_path, tool, kind):
     assert len(sentences) == 1
     assert "some-id" in sentences[0]
     assert str(path) in sentences[0]
-    assert words in sentences[0] or "asked of a recording of 0.00 s" in sentences[0]
+    assert words in sentences[0]
     assert "some-id" in report.read_text()
 
 

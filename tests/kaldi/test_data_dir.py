@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spkid.kaldi import DataDir, InputError
-from spkid.kaldi.data_check import check_data_dir
 from spkid.kaldi.data_combine import combine_data_dirs, copy_data_dir
 from spkid.kaldi.data_split import balanced_cuts
 from spkid.kaldi.data_subset import choose_utterances, utterances_of_speakers
@@ -66,12 +65,12 @@ def test_a_directory_says_what_it_holds(segmented):
 
 
 def test_a_sound_directory_passes_without_a_word(data):
-    assert check_data_dir(data, NEEDS, speaker_order=True) == []
+    assert data.check(NEEDS, speaker_order=True) == []
     assert data.check(NEEDS) == []
 
 
 def test_a_sound_directory_with_segments_passes(segmented):
-    assert check_data_dir(segmented, NEEDS, speaker_order=True) == []
+    assert segmented.check(NEEDS, speaker_order=True) == []
 
 
 def test_no_directory(tmp_path):
@@ -84,7 +83,7 @@ def test_what_is_wrong_is_named(data, kind):
     break_it, words, _ = BROKEN[kind]
     break_it(data_path(data))
     with pytest.raises(InputError) as caught:
-        check_data_dir(data, NEEDS, speaker_order=True)
+        data.check(NEEDS, speaker_order=True)
     assert words in str(caught.value)
     assert data.root in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -95,7 +94,7 @@ def test_what_is_wrong_with_segments_is_named(segmented, kind):
     break_it, words, _ = BROKEN_SEGMENTS[kind]
     break_it(data_path(segmented))
     with pytest.raises(InputError) as caught:
-        check_data_dir(segmented, NEEDS)
+        segmented.check(NEEDS)
     assert words in str(caught.value)
 
 
@@ -105,7 +104,7 @@ def test_what_can_be_repaired_is_repaired(data, kind):
     before = contents(data)
     done = data.fix()
     assert done
-    check_data_dir(data, NEEDS, speaker_order=True)
+    data.check(NEEDS, speaker_order=True)
     after = contents(data)
     for name, content in before.items():
         if after.get(name) != content:
@@ -119,7 +118,7 @@ def test_what_can_be_repaired_is_repaired(data, kind):
 def test_segments_that_can_be_repaired_are(segmented, kind):
     BROKEN_SEGMENTS[kind][0](data_path(segmented))
     assert segmented.fix()
-    check_data_dir(segmented, NEEDS)
+    segmented.check(NEEDS)
 
 
 def test_fixing_what_is_sound_changes_nothing(data):
@@ -180,7 +179,7 @@ def test_speaker_order_is_asked_for_where_kaldi_needs_it(tmp_path):
         data, tmp_path / "r", rename_utterance=lambda u: u, rename_speaker=lambda s: bytes([220 - s[0]])
     )
     with pytest.raises(InputError, match=r"not by speaker.*--no-spk-sort"):
-        check_data_dir(reverse, NEEDS, speaker_order=True)
+        reverse.check(NEEDS, speaker_order=True)
     assert reverse.check(NEEDS)
 
 
@@ -324,7 +323,7 @@ def test_a_copy_has_other_ids(segmented, tmp_path):
     copy = copy_data_dir(
         segmented, tmp_path / "copy", rename_utterance=lambda u: b"x-" + u, rename_speaker=lambda s: b"x-" + s
     )
-    check_data_dir(copy, NEEDS, speaker_order=True)
+    copy.check(NEEDS, speaker_order=True)
     assert copy.utt2spk == {f"x-{u}": f"x-{u[:3]}" for u in UTTERANCES}
     assert copy.wav_scp == segmented.wav_scp
     with pytest.raises(InputError, match="two ids become"):
