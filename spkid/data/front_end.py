@@ -36,9 +36,14 @@ def training_files(data_dir: Path, dev_dir: Path | None, dev_trials: Path | None
 
 
 def transforms(cmn: str, cmn_window: int, vad: bool) -> list[str]:
-    """The transforms of a configuration in the order they are applied: ["cmn_sliding_300", "vad"]."""
-    names = {"sliding": [f"cmn_sliding_{cmn_window}"], "utterance": ["cmn_utterance"], "none": []}[cmn]
-    return [*names, "vad"] if vad else names
+    """The transforms of a configuration in the order they are applied: ["cmn_sliding_300", "vad"].
+
+    A sliding mean is taken over all frames, as in Kaldi's recipes; the mean of an utterance over its speech.
+    """
+    selection = ["vad"] if vad else []
+    if cmn == "utterance":
+        return [*selection, "cmn_utterance"]
+    return [f"cmn_sliding_{cmn_window}", *selection] if cmn == "sliding" else selection
 
 
 def sliding_window(transform: str) -> int | None:

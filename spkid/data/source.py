@@ -1,7 +1,8 @@
 """The features of a data directory as the network sees them, by the row.
 
 Mean normalisation and the removal of non-speech are done on the fly where the directory has not applied them, and give
-exactly what written-out features hold. Only the rows behind the rows asked for are read (for `cmn_utterance`: all).
+exactly what written-out features hold. Only the rows behind the rows asked for are read (for `cmn_utterance`: all, so
+keep such a set in memory).
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from spkid.kaldi import InputError
 from spkid.kaldi.matrix import load_vector, matrix_shape, read_rows
 from spkid.kaldi.rows import RowReader
 from spkid.kaldi.tables import read_id_map, read_script
+
+ORDERS = ([], ["sliding"], ["vad"], ["sliding", "vad"], ["cmn_utterance"], ["vad", "cmn_utterance"])
 
 
 class FeatureSource:
@@ -38,21 +41,11 @@ class FeatureSource:
         failed: dict[str, str] | None = None,
     ) -> None:
         self.data_dir = Path(data_dir)
-        self._cmn_window: int | None = None
-        self._cmn_utterance = False
-        self._vad = False
-        for transform in transforms:
-            if transform == "vad":
-                self._vad = True
-            elif transform == "cmn_utterance":
-                self._cmn_utterance = True
-            elif (window := sliding_window(transform)) is not None:
-                self._cmn_window = window
-            else:
-                known = "cmn_sliding_N, cmn_utterance, vad"
-                raise InputError(f"unknown transform '{transform}' of features (known: {known})")
-        if self._vad and list(transforms)[-1] != "vad":
-            raise InputError(f"{' then '.join(transforms)}: means are taken before non-speech is removed")
+        window = sliding_window(transforms[0]) if transforms else None
+        steps = ["sliding", *transforms[1:]] if window is not None else list(transforms)
+        if steps not in ORDERS:
+            raise InputError(f"{' then '.join(transforms)}: features cannot be transformed in this order on the fly")
+        self._cmn_window, self._vad, self._cmn_utterance = window, "vad" in steps, "cmn_utterance" in steps
         self._reader = RowReader()
         scripts = read_script(self.data_dir / "feats.scp")
         voiced_scripts = read_script(self.data_dir / "vad.scp") if self._vad else {}
@@ -95,6 +88,17 @@ class FeatureSource:
 
     def rows(self, index: int, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of the utterance after the transforms, (stop - start, dims) float32."""
+        if self._cmn_utterance:
+            whole = self._selected(index, 0, int(self.num_frames[index]))
+            return whole[start:stop] - whole.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return self._selected(index, start, stop)
+
+    def whole(self, index: int) -> np.ndarray:
+        """All rows of the utterance after the transforms, (num_frames, dims) float32."""
+        return self.rows(index, 0, int(self.num_frames[index]))
+
+    def _selected(self, index: int, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of the speech, or of all frames where nothing is removed."""
         if stop <= start:
             return np.zeros((0, self.dims), np.float32)
         if not self._vad:
@@ -108,24 +112,15 @@ class FeatureSource:
         first, last = int(voiced[0]), int(voiced[-1]) + 1
         return self._normalized(index, first, last)[voiced - first]
 
-    def whole(self, index: int) -> np.ndarray:
-        """All rows of the utterance after the transforms, (num_frames, dims) float32."""
-        return self.rows(index, 0, int(self.num_frames[index]))
-
     def _normalized(self, index: int, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of all frames, less the sliding mean where there is one."""
+        if self._cmn_window is None:
+            return self._read(index, start, stop)
         total = int(self.raw_frames[index])
-        if self._cmn_window is not None:
-            options = CmvnOptions(cmn_window=self._cmn_window, center=True)
-            first, last = cmvn_window(start, total, options)[0], cmvn_window(stop - 1, total, options)[1]
-            values = apply_cmvn_sliding(
-                self._read(index, first, last), options, first=first, total=total, start=start, stop=stop
-            )
-        elif self._cmn_utterance:
-            whole = self._read(index, 0, total)
-            values = whole[start:stop] - whole.mean(axis=0, dtype=np.float64).astype(np.float32)
-        else:
-            values = self._read(index, start, stop)
-        return values
+        options = CmvnOptions(cmn_window=self._cmn_window, center=True)
+        first, last = cmvn_window(start, total, options)[0], cmvn_window(stop - 1, total, options)[1]
+        rows = self._read(index, first, last)
+        return apply_cmvn_sliding(rows, options, first=first, total=total, start=start, stop=stop)
 
     def _read(self, index: int, start: int, stop: int) -> np.ndarray:
         feats = self._feats[index]

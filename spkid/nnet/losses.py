@@ -23,6 +23,9 @@ class ClassificationLoss(nn.Module):
         self.embedding_dim = embedding_dim
         self.num_classes = num_classes
 
+    def set_progress(self, done: float) -> None:
+        """Tells the loss which fraction of training is behind it; most do not care."""
+
     def logits(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Scores of all speakers, without margin, (batch, classes)."""
         raise NotImplementedError
@@ -60,16 +63,28 @@ class Softmax(ClassificationLoss):
 
 
 class CosineLoss(ClassificationLoss):
-    """Logits are scale * cosine between the embedding and each speaker's weight vector."""
+    """Logits are scale * cosine between the embedding and each speaker's weight vector.
 
-    def __init__(self, embedding_dim: int, num_classes: int, margin: float, scale: float) -> None:
+    `margin` is what `set_progress` makes of `full_margin`: it grows linearly from 0 over the first `margin_warmup` of
+    training (a fraction), because a full margin against a random network teaches it little.
+    """
+
+    def __init__(
+        self, embedding_dim: int, num_classes: int, margin: float, scale: float, margin_warmup: float
+    ) -> None:
         super().__init__(embedding_dim, num_classes)
-        self.margin = margin
+        self.margin = self.full_margin = margin
+        self.margin_warmup = margin_warmup
         self.scale = scale
         self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_classes, embedding_dim)))
 
     def logits(self, embeddings: torch.Tensor) -> torch.Tensor:
         return self.scale * functional.linear(functional.normalize(embeddings), functional.normalize(self.weight))
+
+    def set_progress(self, done: float) -> None:
+        """Tells the loss which fraction of training is behind it."""
+        growing = self.margin_warmup > done
+        self.margin = self.full_margin * done / self.margin_warmup if growing else self.full_margin
 
     def margin_logit(self, cosine: torch.Tensor) -> torch.Tensor:
         """The penalised cosine of the true speaker, (batch,) -> (batch,)."""
@@ -87,8 +102,15 @@ class AdditiveMarginSoftmax(CosineLoss):
     Wang et al., "Additive margin softmax for face verification", 2018.
     """
 
-    def __init__(self, embedding_dim: int, num_classes: int, margin: float = 0.2, scale: float = 30.0) -> None:
-        super().__init__(embedding_dim, num_classes, margin, scale)
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_classes: int,
+        margin: float = 0.2,
+        scale: float = 30.0,
+        margin_warmup: float = 0.0,
+    ) -> None:
+        super().__init__(embedding_dim, num_classes, margin, scale, margin_warmup)
 
     def margin_logit(self, cosine: torch.Tensor) -> torch.Tensor:
         return cosine - self.margin
@@ -107,9 +129,10 @@ class AdditiveAngularMarginSoftmax(CosineLoss):
         num_classes: int,
         margin: float = 0.2,
         scale: float = 30.0,
+        margin_warmup: float = 0.0,
         easy_margin: bool = False,
     ) -> None:
-        super().__init__(embedding_dim, num_classes, margin, scale)
+        super().__init__(embedding_dim, num_classes, margin, scale, margin_warmup)
         self.easy_margin = easy_margin
 
     def margin_logit(self, cosine: torch.Tensor) -> torch.Tensor:

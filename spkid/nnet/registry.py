@@ -15,6 +15,7 @@ from torch import nn
 
 NETWORKS = {
     "xvector": "spkid.nnet.xvector:XVector",
+    "tdnn": "spkid.nnet.small_tdnn:SmallTdnn",
     "asv_xvector": "spkid.nnet.asv_xvector:AsvXVector",
 }
 

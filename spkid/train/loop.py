@@ -116,6 +116,7 @@ def train(config: TrainConfig, data: TrainingSet, directory: Path, identity: str
                 lr = base_lr * schedule.factor(update)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
+                criterion.set_progress(update / (schedule.epochs * updates_per_epoch))
                 optimizer.zero_grad(set_to_none=True)
                 ids: list[str] = []
                 for _ in range(config.data.micro_batches):

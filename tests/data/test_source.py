@@ -81,6 +81,13 @@ def test_utterance_mean_is_that_of_all_frames(data):
     np.testing.assert_allclose(source.rows(0, 3, 30), (raw - raw.mean(0))[3:30], atol=1e-5)
 
 
+def test_utterance_mean_is_that_of_the_speech_where_the_rest_is_removed(data):
+    source = FeatureSource(data, transforms("utterance", 300, True))
+    np.testing.assert_allclose(source.whole(0).mean(axis=0), 0, atol=1e-5)
+    with pytest.raises(InputError, match="cmn_utterance then vad: features cannot be transformed in this order"):
+        FeatureSource(data, ["cmn_utterance", "vad"])
+
+
 @pytest.fixture
 def broken(tmp_path):
     return make_data(tmp_path / "train", speakers=2, utterances=2)

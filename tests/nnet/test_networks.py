@@ -30,7 +30,7 @@ def test_a_batch_is_what_its_members_are_alone(name):
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_features_that_do_not_fit_are_refused_with_numbers(name):
-    model = build_model(name, **SMALL)
+    model = build_model(name, **SMALL).eval()
     with pytest.raises(ValueError, match=r"6\).*\(2, 40, 7\)"):
         model(torch.randn(2, 40, 7))
     with pytest.raises(ValueError, match=f"at least {model.min_frames} frames.*{model.min_frames - 1}"):
@@ -119,6 +119,35 @@ def test_a_margin_makes_the_task_harder_but_not_the_accuracy(name):
     margin_loss, margin_correct = margin.loss_and_correct(x, labels)
     assert margin_loss > plain_loss
     assert torch.equal(plain_correct, margin_correct)
+
+
+@pytest.mark.parametrize("name", ["am_softmax", "aam_softmax"])
+def test_a_margin_grows_while_it_warms_up(name):
+    torch.manual_seed(0)
+    x, labels = torch.randn(64, 8), torch.randint(0, 5, (64,))
+    loss = build_loss(name, embedding_dim=8, num_classes=5, margin=0.4, margin_warmup=0.5)
+    values = []
+    for done in (0.0, 0.25, 0.5, 0.9):
+        loss.set_progress(done)
+        values.append(loss(x, labels).item())
+    assert values[0] < values[1] < values[2] == values[3]
+    without = build_loss(name, embedding_dim=8, num_classes=5, margin=0.0)
+    without.load_state_dict(loss.state_dict())
+    assert values[0] == pytest.approx(without(x, labels).item(), rel=1e-5)
+
+
+def test_small_tdnn_options():
+    x = torch.randn(4, 41, 6)
+    torch.manual_seed(0)
+    plain = build_model("tdnn", **SMALL).eval()
+    assert plain.frame_level(x.transpose(1, 2)).shape == (4, 12, 41)
+    assert build_model("tdnn", **SMALL, stride=2).eval().frame_level(x.transpose(1, 2)).shape == (4, 12, 21)
+    more = build_model("tdnn", **SMALL, input_statistics=True)
+    assert count_parameters(more) - count_parameters(plain) == 2 * 12 + 5 * 12
+    normalized = build_model("tdnn", **SMALL, normalize_input=True)
+    normalized.train()
+    embeddings = normalized(100 + 1000 * x)
+    torch.testing.assert_close(embeddings.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
 
 
 def test_aam_penalty_falls_with_the_angle():
