@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterable
 from itertools import islice
 from operator import gt
@@ -12,6 +14,9 @@ from spkid.kaldi.errors import InputError
 from spkid.kaldi.id_table import FIX, IdTable, check_order, group_by_value, show
 from spkid.kaldi.io import split_offset
 from spkid.kaldi.segments import parse_segment
+
+# What may begin a command of the shell without being a program.
+_SHELL_WORDS = {"cd", "for", "if", "while", "set", "export", "exec", "eval", "source", ".", "true", "false", "test"}
 
 
 def check_data_dir(
@@ -41,7 +46,7 @@ def check_data_dir(
         kind, source = ("utterance", "utt2spk") if whole else ("recording", "segments")
         table = _check_ids(data, name, recordings, kind, source)
         if name == "wav.scp" and "wav.scp" in needs:
-            _check_audio_paths(data.path(name), table)
+            _check_audio_paths(data.path(name), table, warnings)
     for name in SPEAKER_FILES:
         if name not in skip and data.has(name):
             _check_speaker_file(data, name, speakers, warnings)
@@ -140,10 +145,12 @@ def _check_segments(data: DataDir, table: IdTable) -> list[bytes]:
     return sorted(recordings)
 
 
-def _check_audio_paths(path: str, table: IdTable) -> None:
-    folders: dict[str, bool] = {}
+def _check_audio_paths(path: str, table: IdTable, warnings: list[str]) -> None:
+    archives: dict[str, bool] = {}
+    commands: dict[bytes, bytes] = {}
     for key, value in zip(table.keys, table.values, strict=True):
         if value.endswith(b"|"):
+            commands.setdefault(value.split(None, 1)[0], key)
             continue
         name = value.decode()
         if name == "-":
@@ -152,7 +159,7 @@ def _check_audio_paths(path: str, table: IdTable) -> None:
             size = os.stat(name).st_size
         except OSError:
             archive = split_offset(name)[0]
-            if archive != name and folders.setdefault(archive, os.path.isfile(archive)):
+            if archive != name and archives.setdefault(archive, os.path.isfile(archive)):
                 continue
             hint = "" if " " not in name else " (a command must end with |, and an id cannot hold a blank)"
             raise InputError(f"{path}: recording {show(key)}: no such file {name}{hint}: correct its path") from None
@@ -160,6 +167,12 @@ def _check_audio_paths(path: str, table: IdTable) -> None:
             raise InputError(
                 f"{path}: recording {show(key)}: {name} is empty: restore it, or remove the recording and {FIX}"
             )
+
+
+    for command, key in commands.items():
+        word = show(command)
+        if re.fullmatch(r"[\w./+-]+", word) and word not in _SHELL_WORDS and not shutil.which(word):
+            warnings.append(f"{path}: recording {show(key)}: there is no command {word} on this machine: install it")
 
 
 def _check_archives(path: str, table: IdTable) -> None:

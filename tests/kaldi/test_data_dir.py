@@ -173,6 +173,13 @@ def test_warnings(tmp_path):
     assert "not the beginning of the utterance's" in " ".join(other.check(NEEDS))
 
 
+def test_a_command_that_is_not_installed_is_said_before_the_work(data):
+    edit("wav.scp", lambda x: [x[0], "ann-1 cat a |", "ann-2 (sox2 a) |", *x[3:]])(data_path(data))
+    edit("wav.scp", lambda x: ["ann-0 no-such-program a.sph |", *x[1:]])(data_path(data))
+    (warning,) = data.check(NEEDS)
+    assert "recording ann-0: there is no command no-such-program" in warning
+
+
 def test_speaker_order_is_asked_for_where_kaldi_needs_it(tmp_path):
     data = DataDir(make_data_dir(tmp_path / "data"))
     reverse = copy_data_dir(

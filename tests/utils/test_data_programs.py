@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from spkid.kaldi.tables import MATRIX, TableWriter
 from tests.audio.files import broken_files, tone, write
 from tests.kaldi.data_dirs import BROKEN, BROKEN_SEGMENTS, SPEAKERS, UTTERANCES, edit, make_data_dir, with_segments
 from tests.shared import REPOSITORY
@@ -165,6 +167,18 @@ def test_filter_scp(data, tmp_path):
     (tmp_path / "speakers").write_text("bob\n")
     assert len(succeeds(run("filter_scp", "-f", 2, tmp_path / "speakers", data / "utt2spk")).splitlines()) == 3
     assert "line 1 has no field 3" in fails(run("filter_scp", "-f", 3, tmp_path / "speakers", data / "utt2spk"))
+
+
+def test_numbers_of_frames(data):
+    lengths = dict(zip(UTTERANCES, range(12), strict=True))
+    with TableWriter(f"ark,scp:{data}/feats.ark,{data}/feats.scp", MATRIX) as writer:
+        for utterance, length in lengths.items():
+            writer.write(utterance, np.zeros((length, 3), dtype=np.float32))
+    assert "12 utterances, 66 frames" in succeeds(run("get_utt2num_frames", data))
+    assert lines(data / "utt2num_frames") == [f"{utterance} {length}" for utterance, length in lengths.items()]
+    succeeds(run("validate_data_dir", data))
+    (data / "feats.ark").write_bytes(b"")
+    assert "feats.ark" in fails(run("get_utt2num_frames", data))
 
 
 def test_durations(data):
