@@ -1,7 +1,8 @@
 """Matrices and vectors in Kaldi's binary and text forms (matrix/kaldi-matrix.cc, matrix/kaldi-vector.cc).
 
-Binary objects begin with a zero byte and `B`; then `FM`, `DM` (float32, float64 matrices), `FV`, `DV` (vectors) or
-`CM`, `CM2`, `CM3` (compressed, see compression.py). Text is `[ 1 2 3 ]`, one line a row.
+Binary objects begin with a zero byte and `B`; then `FM`, `DM` (float32, float64 matrices), `FV`, `DV` (vectors),
+`CM`, `CM2`, `CM3` (compressed, see compression.py) or `FP`, `DP` (symmetric, of which the lower triangle is stored:
+matrix/packed-matrix.cc). Text is `[ 1 2 3 ]`, one line a row. Sparse matrices and vectors are refused by name.
 
 A header's claims are checked against the length of the file before memory is taken; truncation is an InputError that
 names the file. NaN and infinity pass through: what they mean is for the caller to say.
@@ -17,7 +18,17 @@ import numpy as np
 
 from spkid.kaldi.compression import compress
 from spkid.kaldi.errors import InputError
-from spkid.kaldi.headers import BINARY_MARK, HEADER_BYTES, SIZE, SIZES, Header, decode, parse_header, truncated
+from spkid.kaldi.headers import (
+    BINARY_MARK,
+    HEADER_BYTES,
+    SIZE,
+    SIZES,
+    Header,
+    decode,
+    parse_header,
+    sparse,
+    truncated,
+)
 from spkid.kaldi.io import is_pipe, open_input, open_output
 from spkid.kaldi.ranges import parse_range, split_range
 from spkid.kaldi.rows import check_rows, read_binary_rows
@@ -33,7 +44,7 @@ def stream_name(stream: BinaryIO) -> str:
 
 
 def read_matrix(stream: BinaryIO, binary: bool | None = None) -> np.ndarray:
-    """Reads one matrix, (rows, columns): float32, or float64 where it was stored so or is text.
+    """Reads one matrix, (rows, columns): float32, or float64 where it was stored so or is text; a symmetric one whole.
 
     Args:
         stream: positioned at the object.
@@ -136,6 +147,8 @@ def _read_text(stream: BinaryIO, first: bytes) -> bytes:
     first = first or stream.read(1)
     while first.isspace():
         first = stream.read(1)
+    if first in (b"r", b"d") and stream.read(3) in (b"ows", b"im="):  # "rows=2 dim=10 [ 3 0.5 ]"
+        raise sparse(name)
     if first != b"[":
         what = "nothing" if not first else f"{first!r}"
         raise InputError(f"{name}: neither a binary nor a text matrix or vector (found {what} where '[' should stand)")
@@ -154,12 +167,15 @@ def _read_text(stream: BinaryIO, first: bytes) -> bytes:
 
 
 def _parse_text_matrix(text: bytes, name: str) -> np.ndarray:
-    rows = [len(row.split()) for row in text.replace(b";", b"\n").split(b"\n")]
-    widths = {width for width in rows if width}
-    if len(widths) > 1:
+    text = text.replace(b";", b"\n")
+    widths = [width for row in text.split(b"\n") if (width := len(row.split()))]
+    is_triangle = len(widths) > 1 and widths == list(range(1, len(widths) + 1))
+    if len(set(widths)) > 1 and not is_triangle:
         raise InputError(f"{name}: the rows of a text matrix have different lengths ({min(widths)} and {max(widths)})")
-    values = _parse_numbers(text.replace(b";", b" "), name)
-    return values.reshape(-1, widths.pop()) if widths else values.reshape(0, 0)
+    values = _parse_numbers(text, name)
+    if is_triangle:
+        return decode(Header("DP", values.dtype, len(widths), len(widths)), values)
+    return values.reshape(-1, widths[0]) if widths else values.reshape(0, 0)
 
 
 def _parse_numbers(text: bytes, name: str) -> np.ndarray:
@@ -203,6 +219,24 @@ def write_matrix(
     token = b"DM " if array.dtype.itemsize == 8 else b"FM "
     stream.write(prefix + token + SIZES.pack(4, rows, 4, columns))
     stream.write(array.data if array.size else b"")
+
+
+def write_symmetric(stream: BinaryIO, array: np.ndarray, binary: bool = True, mark: bool = True) -> None:
+    """Writes a symmetric matrix, (size, size), as Kaldi's SpMatrix: the lower triangle only. See write_matrix.
+
+    Raises:
+        ValueError: the matrix is not symmetric.
+    """
+    array = _as_floating(array, 2)
+    if not np.array_equal(array, array.T, equal_nan=True):
+        raise ValueError("only a symmetric matrix can be written as one")
+    if not binary:
+        rows = [_numbers_text(row[: index + 1]) for index, row in enumerate(array)]
+        stream.write(("[\n" + "\n".join(rows) + "]\n" if rows else "[ ]\n").encode())
+        return
+    token = b"DP " if array.dtype.itemsize == 8 else b"FP "
+    stream.write((BINARY_MARK if mark else b"") + token + SIZE.pack(4, len(array)))
+    stream.write(array[np.tril_indices(len(array))].tobytes())
 
 
 def write_vector(stream: BinaryIO, array: np.ndarray, binary: bool = True, mark: bool = True) -> None:

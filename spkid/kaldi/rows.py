@@ -107,7 +107,7 @@ def _open(path: str) -> int:
 
 
 def _locate(descriptor: int, offset: int, name: str) -> tuple[Header, int] | None:
-    """The header of the matrix at an offset and where its data begin; None when it is not binary."""
+    """The header of the matrix at an offset and where its data begin; None when it is not binary, or packed."""
     head = os.pread(descriptor, _HEAD_BYTES, offset)
     if head[:2] != BINARY_MARK:
         return None
@@ -115,6 +115,8 @@ def _locate(descriptor: int, offset: int, name: str) -> tuple[Header, int] | Non
     header = parse_header(token, head[5:], name)
     if header.layout[1] == "V":
         raise InputError(f"{name}: holds a vector where a matrix was expected")
+    if header.layout[1] == "P":  # no row lies there as a whole
+        return None
     return header, offset + 5 + HEADER_BYTES[token]
 
 
