@@ -17,6 +17,7 @@ NETWORKS = {
     "xvector": "spkid.nnet.xvector:XVector",
     "tdnn": "spkid.nnet.small_tdnn:SmallTdnn",
     "asv_xvector": "spkid.nnet.asv_xvector:AsvXVector",
+    "light_xvector": "spkid.nnet.light_xvector:LightXVector",
 }
 
 POOLINGS = {
