@@ -193,9 +193,7 @@ class _Preparation:
         if channel == ALL_CHANNELS:
             return samples
         if channel >= channels:
-            raise InputError(
-                f"{name}: has {channels} channel(s), there is no channel {channel} (they count from 0)"
-            )
+            raise InputError(f"{name}: has {channels} channel(s), there is no channel {channel} (they count from 0)")
         if channel < 0 and channels > 1 and "channels" not in self._said:
             self._said.add("channels")
             warn(f"{name}: has {channels} channels; the first is taken, here and below (--channel chooses another)")

@@ -168,7 +168,6 @@ def _check_audio_paths(path: str, table: IdTable, warnings: list[str]) -> None:
                 f"{path}: recording {show(key)}: {name} is empty: restore it, or remove the recording and {FIX}"
             )
 
-
     for command, key in commands.items():
         word = show(command)
         if re.fullmatch(r"[\w./+-]+", word) and word not in _SHELL_WORDS and not shutil.which(word):

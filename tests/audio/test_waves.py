@@ -50,7 +50,7 @@ def test_messages_about_rates_and_channels_come_once(tmp_path, capsys):
 
 def test_only_the_allowed_direction_is_resampled(tmp_path):
     entries = {"low": write(tmp_path / "low.wav", tone(rate=8000), rate=8000)}
-    (_, problem), = read_waves(scp(tmp_path, entries), options=WaveOptions(rate=16000, allow_downsample=True))
+    ((_, problem),) = read_waves(scp(tmp_path, entries), options=WaveOptions(rate=16000, allow_downsample=True))
     assert "--allow-upsample" in str(problem)
 
 

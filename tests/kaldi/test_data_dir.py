@@ -202,9 +202,7 @@ def test_order_is_that_of_bytes_in_every_locale(tmp_path, locale):
     assert ids == sorted(ids, key=str.encode)
 
 
-@given(
-    weights=st.lists(st.floats(0, 1000, allow_subnormal=False), min_size=1, max_size=60), number=st.integers(1, 60)
-)
+@given(weights=st.lists(st.floats(0, 1000, allow_subnormal=False), min_size=1, max_size=60), number=st.integers(1, 60))
 def test_cuts_are_balanced(weights, number):
     number = min(number, len(weights))
     cuts = balanced_cuts(weights, number)
