@@ -5,6 +5,7 @@ exactly what written-out features hold. Only the rows behind the rows asked for 
 keep such a set in memory).
 """
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +86,16 @@ class FeatureSource:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def subset(self, keep: np.ndarray) -> "FeatureSource":
+        """The utterances where `keep` (utterances,) is true, without looking at the files again."""
+        part = copy.copy(self)
+        indices = np.flatnonzero(keep)
+        part.ids, part._feats, part._vads = (
+            [values[index] for index in indices] for values in (self.ids, self._feats, self._vads)
+        )
+        part.raw_frames, part.num_frames = self.raw_frames[indices], self.num_frames[indices]
+        return part
 
     def rows(self, index: int, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of the utterance after the transforms, (stop - start, dims) float32."""

@@ -28,7 +28,12 @@ class Journal:
 
     def say(self, text: str) -> None:
         """A line in train.log and on the terminal."""
-        print(text, file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            tqdm.write(text, file=sys.stderr)  # above the bar
+        else:
+            print(text, file=sys.stderr, flush=True)
         self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
         self._log.flush()
 

@@ -72,15 +72,9 @@ def load_training_set(
     held = hold_out(source.ids, labels, config.validation.fraction, config.validation.max_utterances, config.seed)
     front_end = FrontEnd(config.features.type, record.options, wanted, source.dims)
     memory = config.data.memory_mb
-    ids = np.array(source.ids, dtype=object)
-    data = TrainingSet(
-        keep_in_memory(open_source(data_dir, record, wanted, list(ids[~held])), memory),
-        labels[~held],
-        speakers,
-        front_end,
-    )
+    data = TrainingSet(keep_in_memory(source.subset(~held), memory), labels[~held], speakers, front_end)
     if held.any():
-        data.valid_source = keep_in_memory(open_source(data_dir, record, wanted, list(ids[held])), memory)
+        data.valid_source = keep_in_memory(source.subset(held), memory)
         data.valid_labels = labels[held]
     if dev_trials is not None:
         data.development = _open_development(dev_dir or dev_trials.parent, dev_trials, front_end, memory)

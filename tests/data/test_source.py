@@ -75,6 +75,14 @@ def test_memory_holds_the_same_rows(data):
         assert np.array_equal(memory.rows(index, 5, 20), source.rows(index, 5, 20))
 
 
+def test_a_subset_is_its_utterances(data):
+    source = FeatureSource(data, TRANSFORMS)
+    part = source.subset(np.arange(len(source)) % 2 == 1)
+    assert part.ids == source.ids[1::2]
+    for index in range(len(part)):
+        assert np.array_equal(part.rows(index, 2, 20), source.rows(2 * index + 1, 2, 20))
+
+
 def test_utterance_mean_is_that_of_all_frames(data):
     source = FeatureSource(data, ["cmn_utterance"])
     raw = load_matrix(read_script(str(data / "feats.scp"))[source.ids[0]])
