@@ -2,7 +2,17 @@
 
 from spkid.backend.chain import BackEnd
 from spkid.backend.plda import Plda
-from spkid.backend.scoring import cosine_scores, score_trials
+from spkid.backend.scoring import BlockedScorer, cosine_scores, euclidean_scores, score_trials
 from spkid.backend.transforms import Lda, apply_transform, length_normalize
 
-__all__ = ["BackEnd", "Lda", "Plda", "apply_transform", "cosine_scores", "length_normalize", "score_trials"]
+__all__ = [
+    "BackEnd",
+    "BlockedScorer",
+    "Lda",
+    "Plda",
+    "apply_transform",
+    "cosine_scores",
+    "euclidean_scores",
+    "length_normalize",
+    "score_trials",
+]

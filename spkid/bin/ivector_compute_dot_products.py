@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from spkid.backend.scoring import dot_products
+from spkid.backend.products import dot_products
 from spkid.backend.trials import read_trials
 from spkid.backend.vectors import load_vectors
 from spkid.bin._scoring import finish_scores, rows_of_trials

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spkid.backend import Plda, cosine_scores, length_normalize, score_trials
-from spkid.backend import scoring as scoring_module
-from spkid.backend.scoring import dot_products
+from spkid.backend import products as products_module
+from spkid.backend.products import dot_products
 from spkid.backend.trials import (
     read_labelled_scores,
     read_scores,
@@ -85,9 +85,9 @@ class TestBlocks:
         left, right = random.normal(size=(num_left, 5)), random.normal(size=(num_right, 5))
         rows, other_rows = random.integers(0, num_left, num_pairs), random.integers(0, num_right, num_pairs)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(scoring_module, "BLOCK_BYTES", block_bytes)
-            patch.setattr(scoring_module, "GATHERED_BYTES", block_bytes)
-            patch.setattr(scoring_module, "PRODUCT_GAIN", gain)  # all gathered, as it comes, all from whole products
+            patch.setattr(products_module, "BLOCK_BYTES", block_bytes)
+            patch.setattr(products_module, "GATHERED_BYTES", block_bytes)
+            patch.setattr(products_module, "PRODUCT_GAIN", gain)  # all gathered, as it comes, all from whole products
             products = dot_products(left, right, rows, other_rows)
         np.testing.assert_allclose(products, (left @ right.T)[rows, other_rows], atol=1e-12)
 
