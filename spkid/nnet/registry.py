@@ -15,7 +15,6 @@ from torch import nn
 
 NETWORKS = {
     "xvector": "spkid.nnet.xvector:XVector",
-    "tdnn": "spkid.nnet.small_tdnn:SmallTdnn",
     "asv_xvector": "spkid.nnet.asv_xvector:AsvXVector",
     "light_xvector": "spkid.nnet.light_xvector:LightXVector",
 }
