@@ -28,7 +28,7 @@ rm -f "$status"
 start=$(date +%s)
 {{
   printf '# %s\\n' "${{command//$'\\n'/$'\\n'# }}"
-  echo "# Running on $(hostname)"
+  echo "# Running on $(uname -n)"
   echo "# Started at $(date)"
   echo "#"
 }} >"$log" || exit 1
@@ -191,6 +191,8 @@ def launch(usage: str, run: Callable[[ArrayJob], None], argv: Sequence[str] | No
         return 1
     codes = {number: job.exit_code(number) for number in job.jobs}
     failed = [number for number, code in codes.items() if code != 0]
+    for number in codes.keys() - failed:
+        job.status_of(number).unlink()  # thousands of tiny files otherwise; the log says the same
     if not failed:
         return 0
     first = failed[0]

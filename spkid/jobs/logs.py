@@ -10,13 +10,8 @@ def succeeded(log: str | os.PathLike) -> bool:
     return bool(lines) and lines[-1].startswith("# Ended (code 0)")
 
 
-def has_ended(log: str | os.PathLike, since: float) -> bool:
-    """Whether a job that started after `since` (seconds, as time.time()) has ended, well or not."""
-    try:
-        if os.stat(log).st_mtime < since:
-            return False
-    except OSError:
-        return False
+def has_ended(log: str | os.PathLike) -> bool:
+    """Whether the log's closing line says that its job has ended, well or not."""
     lines = _tail(log)
     return bool(lines) and lines[-1].startswith("# Ended ")
 

@@ -99,11 +99,13 @@ class Step:
         words = [*_launcher(cmd), f"JOB={_ranges(numbers)}", str(log), *map(str, command)]
         tools = str(Path(sys.executable).parent)  # of this environment, also where it is not activated
         environment = {**os.environ, "PATH": tools + os.pathsep + os.environ.get("PATH", os.defpath)}
+        logs = {number: Path(str(log).replace("JOB", str(number))) for number in numbers}
+        for old in logs.values():
+            old.unlink(missing_ok=True)  # what it says is about another run
         try:
             launcher = subprocess.Popen(words, pass_fds=[self._lock.descriptor], env=environment)
         except OSError as error:
             raise InputError(f"--cmd {cmd!r} cannot be run: {error.strerror}") from None
-        logs = {number: Path(str(log).replace("JOB", str(number))) for number in numbers}
         try:
             status = self._wait(launcher, list(logs.values()))
         except KeyboardInterrupt:
@@ -112,7 +114,7 @@ class Step:
             raise
         if status == 0:
             return
-        failed = [number for number in numbers if not succeeded(logs[number])]
+        failed = [number for number, log in logs.items() if not succeeded(log)]
         if not failed:
             raise InputError(f"{shlex.join(words[:3])} ended with status {status} although all of its jobs succeeded")
         first = failed[0]
@@ -144,15 +146,15 @@ class Step:
 
     def _wait(self, launcher: subprocess.Popen, logs: list[Path]) -> int:
         """Waits for the launcher's status and says now and then how many jobs have ended."""
-        started, ended = time.time(), 0
+        started, ended = time.monotonic(), 0
         while True:
             try:
                 return launcher.wait(timeout=SECONDS_BETWEEN_LOOKS)
             except subprocess.TimeoutExpired:
-                now = sum(has_ended(log, since=started) for log in logs)
+                now = sum(has_ended(log) for log in logs)
                 if now > ended:
                     ended = now
-                    left = (time.time() - started) / ended * (len(logs) - ended)
+                    left = (time.monotonic() - started) / ended * (len(logs) - ended)
                     self.say(f"{ended} of {len(logs)} jobs have ended, about {left:.0f} s left")
 
     def _fingerprints(self, paths: list[Path]) -> dict[str, str]:
