@@ -14,6 +14,7 @@ SPEAKER0001-000010011, so that the speaker is a prefix of the utterance (Kaldi s
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections import Counter
@@ -210,6 +211,33 @@ class Prepare(Program):
                 split = f"the last {TEST_SPEAKERS} speakers of the train half are the test set"
             step.finish(f"{len(everything)} utterances; {split}", speakers={name: len(sets[name]) for name in sets})
         return 0
+
+
+@Speechocean762.subcommand("compare")
+class Compare(Program):
+    """Prints the equal error rates of two results and their ratio; refuses results of different trials."""
+
+    EXAMPLE = "local/speechocean762.py compare exp/baseline/results/dev_trials exp/light_xvector/results/dev_trials"
+
+    def main(self, baseline_dir: str, system_dir: str) -> int:
+        baseline, system = (_read_results(Path(directory) / "results.json") for directory in (baseline_dir, system_dir))
+        if baseline["trials"]["md5"] != system["trials"]["md5"]:
+            raise InputError(f"{baseline_dir} and {system_dir} are results of different trials: evaluate both again")
+        ratio = system["eer"] / baseline["eer"] if baseline["eer"] else float("nan")
+        print(
+            f"compare: {system['trials']['file']}: EER of the baseline {100 * baseline['eer']:.2f}%, "
+            f"of the system {100 * system['eer']:.2f}%, ratio {ratio:.2f}"
+        )
+        return 0
+
+
+def _read_results(path: Path) -> dict:
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        results["eer"], results["trials"]["md5"], results["trials"]["file"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: is not what steps/evaluate.py writes: run it again") from None
+    return results
 
 
 def _check(utterances: list[Utterance]) -> None:
