@@ -21,7 +21,8 @@ def run_here(job: ArrayJob) -> None:
     waiting = list(reversed(job.jobs))
     running: dict[int, subprocess.Popen] = {}
     for number in ENDING_SIGNALS:
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+            signal.signal(number, _interrupt)
     try:
         while waiting or running:
             while waiting and len(running) < at_once:

@@ -112,6 +112,15 @@ def test_a_signal_ends_the_jobs_too(tmp_path, number):
     assert "Ended (code 143)" in (tmp_path / "log/x.1.log").read_text()
 
 
+def test_nohup_is_respected(tmp_path):
+    words = ["nohup", *RUN, "log/x.log", "sh", "-c", "echo > started; sleep 1; echo > finished"]
+    launcher = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for((tmp_path / "started").exists)
+    launcher.send_signal(signal.SIGHUP)
+    assert launcher.wait(timeout=20) == 0
+    assert (tmp_path / "finished").exists()
+
+
 def test_kaldis_options_are_accepted(tmp_path):
     words = ["--mem", "4G", "--num-threads=2", "--gpu", "0", "--time", "1:00:00", "--config", "conf/none.conf", "-V",
              "-q", "all.q", "-pe", "smp", "5", "-l", "arch=*64*", "--partition", "big"]  # fmt: skip
