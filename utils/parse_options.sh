@@ -35,7 +35,7 @@ done
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h)
-      awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"
+      awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$_options_script"
       exit 0
       ;;
     --config) shift 2 ;;
