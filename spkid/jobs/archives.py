@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
+from spkid.jobs.failures import account_for
 from spkid.jobs.fingerprints import listed_file, stamp
 from spkid.jobs.parts import Parts
 from spkid.jobs.step import Step
@@ -15,8 +16,6 @@ from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.data_split import balanced_cuts
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.lists import read_id_map
-
-SHOWN_FAILURES = 10
 
 
 class ArchiveJobs:
@@ -61,7 +60,7 @@ class ArchiveJobs:
         keys = [self._key(share, listed) for share, listed in zip(self.shares, self.sources, strict=True)]
         self.parts = Parts(step.outdir / "parts", keys, keep=not step.force)
         for job in self.parts.jobs:
-            if not (self._archive(job, "ark").exists() and self._archive(job, "scp").exists()):
+            if not self._is_intact(job):
                 self.parts.forget(job)
         self.list_file = self.parts.directory / "list.JOB"
         self.source_file = self.parts.directory / "source.JOB"
@@ -82,6 +81,7 @@ class ArchiveJobs:
         for job in remaining:
             for kind in ("ark", "scp"):
                 self._archive(job, kind).unlink(missing_ok=True)
+            self._stamp_file(job).unlink(missing_ok=True)
             share, sources = self.shares[job - 1], self.sources[job - 1]
             _write(self.list_file, job, {utterance: self.entries[utterance] for utterance in share})
             if sources is not None:
@@ -98,25 +98,15 @@ class ArchiveJobs:
 
         Raises InputError where less than `min_fraction` of the utterances, or none, were done.
         """
+        for job in self.parts.jobs:
+            self._stamp_file(job).write_text(self._stamp(job), encoding="utf-8")
         reasons = self._reasons()
         failed = {
             utterance: reasons.get(utterance, "its job left it out without a reason")
             for utterance in self.entries
             if utterance not in self.script
         }
-        listing = self.step.outdir / "failed"
-        with atomic_write(listing) as stream:
-            stream.writelines(f"{utterance} {' '.join(reason.split())}\n" for utterance, reason in failed.items())
-        for utterance, reason in list(failed.items())[:SHOWN_FAILURES]:
-            self.step.say(f"{utterance} is left out: {reason}")
-        if len(failed) > SHOWN_FAILURES:
-            self.step.say(f"... and {len(failed) - SHOWN_FAILURES} others; {listing} lists all")
-        given, done = len(self.entries), len(self.entries) - len(failed)
-        if done < max(1, min_fraction * given):
-            raise InputError(
-                f"{self.data.root}: {done} of {given} utterances done, less than the {min_fraction:.1%} that "
-                f"--min-fraction asks for; {listing} says why"
-            )
+        account_for(self.step, self.data.root, len(self.entries), failed, min_fraction)
         return failed
 
     def publish(self, name: str) -> None:
@@ -180,6 +170,18 @@ class ArchiveJobs:
 
     def _archive(self, job: int, kind: str) -> Path:
         return Path(f"{self.prefix}.{job}.{kind}")
+
+    def _stamp_file(self, job: int) -> Path:
+        return self.parts.directory / f"stamp.{job}"
+
+    def _stamp(self, job: int) -> str:
+        return " ".join(stamp(self._archive(job, kind)) for kind in ("ark", "scp"))
+
+    def _is_intact(self, job: int) -> bool:
+        """Whether a part's files are there, and still those that a run which came to its end has seen."""
+        now = self._stamp(job)
+        seen = self._stamp_file(job)
+        return "missing" not in now and (not seen.exists() or seen.read_text(encoding="utf-8") == now)
 
     def _reasons(self) -> dict[str, str]:
         """Why utterances failed; what the first tool of a pipe said counts too (`first.JOB.json` among the parts)."""

@@ -148,6 +148,7 @@ def test_default_directories_are_kaldis(recipe):
         (lambda: Path("conf/mfcc.conf").write_text("--num-ceps=13\n"), "option snip_edges was False and is True"),
         (lambda: Path("data/train/feats.scp").unlink(), "output data/train/feats.scp is missing"),
         (lambda: Path("mfcc/raw_mfcc_train.1.ark").unlink(), "a file listed in output data/train/feats.scp changed"),
+        (lambda: Path("mfcc/raw_mfcc_train.2.ark").write_bytes(b"x"), "a file listed in output data/train/feats.scp"),
     ],
 )
 def test_a_change_is_named_and_mended(recipe, change, reason):
