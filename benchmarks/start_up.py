@@ -17,6 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from spkid.backend.plda import Plda
+from spkid.features.cmvn_statistics import CMVN_STATISTICS
+from spkid.kaldi.matrix import save_matrix, save_vector
 from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter
 
 ROUNDS = 7
@@ -43,6 +46,19 @@ TOOLS = {
     "extract-segments": (False, ["scp:wav.scp", "segments", "ark:out.ark"]),
     "ivector-mean": (False, ["ark:vectors.ark", "out.vec"]),
     "ivector-normalize-length": (False, ["ark:vectors.ark", "ark:out.ark"]),
+    "ivector-subtract-global-mean": (False, ["one.vec", "ark:vectors.ark", "ark:out.ark"]),
+    "ivector-transform": (False, ["square.mat", "ark:vectors.ark", "ark:out.ark"]),
+    "transform-vec": (False, ["square.mat", "ark:vectors.ark", "ark:out.ark"]),
+    "ivector-copy-plda": (False, ["--smoothing=0.1", "plda", "out.plda"]),
+    "ivector-plda-scoring": (False, ["plda", "ark:vectors.ark", "ark:vectors.ark", "trials", "out.txt"]),
+    "ivector-plda-scoring-dense": (False, ["plda", "ark:reco2utt", "ark:vectors.ark", "ark:out.ark"]),
+    "ivector-compute-dot-products": (False, ["trials", "ark:vectors.ark", "ark:vectors.ark", "out.txt"]),
+    "agglomerative-cluster": (False, ["ark:pair.ark", "ark:reco2utt", "ark,t:out.txt"]),
+    "compute-eer": (False, ["labelled"]),
+    "compute-min-dcf": (False, ["scores", "trials"]),
+    "compute-cmvn-stats": (False, ["scp:feats.scp", "ark:out.ark"]),
+    "apply-cmvn": (False, ["ark:stats.ark", "scp:feats.scp", "ark:out.ark"]),
+    "wav-reverberate": (False, ["--impulse-response=a.wav", "a.wav", "out.wav"]),
 }
 BASES = {True: "import numpy, kaldiio", False: "import numpy, scipy.linalg"}
 
@@ -114,6 +130,19 @@ def write_inputs(folder: Path) -> None:
     for name, vector in (("vad", np.ones(98)), ("vectors", generator.normal(size=512))):
         with TableWriter(f"ark:{folder}/{name}.ark", VECTOR) as writer:
             writer.write("utterance", vector)
+            if name == "vectors":
+                writer.write("other", generator.normal(size=512))
+    save_vector(f"{folder}/one.vec", np.ones(512))
+    save_matrix(f"{folder}/square.mat", np.eye(512))
+    Plda.from_parameters(np.zeros(512), np.eye(512), np.linspace(4, 0, 512)).write(f"{folder}/plda")
+    (folder / "trials").write_text("utterance utterance target\nutterance other nontarget\n")
+    (folder / "scores").write_text("utterance utterance 2\nutterance other 1\n")
+    (folder / "labelled").write_text("2 target\n1 nontarget\n")
+    (folder / "reco2utt").write_text("recording utterance other\n")
+    with TableWriter(f"ark:{folder}/pair.ark", MATRIX) as writer:
+        writer.write("recording", np.eye(2))
+    with TableWriter(f"ark:{folder}/stats.ark", CMVN_STATISTICS) as writer:
+        writer.write("utterance", np.full((2, 31), 98.0))
 
 
 if __name__ == "__main__":
