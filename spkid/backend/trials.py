@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from spkid.backend.lines import Codes, Lines, shown
 from spkid.kaldi.errors import InputError
-from spkid.kaldi.io import open_input, open_output
+from spkid.kaldi.io import open_output
 
 BLOCK_LINES = 1 << 16
 KALDI_LABELS = {b"target": True, b"nontarget": False}
@@ -65,20 +63,20 @@ def read_trials(rxfilename: str) -> Trials:
     Raises:
         InputError: the list cannot be read, is empty, a line does not fit, or a pair is both target and non-target.
     """
-    lines = _Lines(rxfilename, "trial list")
+    lines = Lines(rxfilename, "trial list")
     layout: tuple[str, ...] = ()
     enroll, test, labels = [], [], []
-    for number, rows in lines:
+    for number, block in lines:
         if not layout:
-            layout = _trial_layout(rows[0], rxfilename)
+            layout = _trial_layout(block[: block.index(b"\n")].split(), rxfilename)
             meaning = VOXCELEB_LABELS if layout[0] == "label" else KALDI_LABELS
             convert = _id_of_path if layout[0] == "label" else str
-            enroll_codes, test_codes = _Codes(rxfilename, convert), _Codes(rxfilename, convert)
-        columns = lines.columns(rows, len(layout), number)
+            enroll_codes, test_codes = Codes(rxfilename, convert), Codes(rxfilename, convert)
+        columns = lines.columns(block, len(layout), number)
         enroll.append(enroll_codes.encode(columns[layout.index("enroll")]))
         test.append(test_codes.encode(columns[layout.index("test")]))
         if len(layout) == 3:
-            labels.append(_labels(columns[layout.index("label")], meaning, rxfilename, number))
+            labels.append(lines.labels(columns[layout.index("label")], meaning, number))
     trials = Trials(
         rxfilename,
         list(enroll_codes.of_id),
@@ -108,14 +106,25 @@ def write_scores(wxfilename: str, trials: Trials, scores: np.ndarray) -> None:
     """Writes lines `enrolment test score`, seven digits as Kaldi; a file appears when it is complete.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or a score is not finite.
     """
+    wrong = ~np.isfinite(scores)
+    if wrong.any():
+        raise InputError(
+            f"{wxfilename} is not written: {np.count_nonzero(wrong)} scores are not finite, the first is that of "
+            f"{trials.pair(int(np.argmax(wrong)))}"
+        )
+    enroll_ids = [key.encode() for key in trials.enroll_ids]
+    test_ids = [key.encode() for key in trials.test_ids]
     with open_output(wxfilename) as stream:
         for start in range(0, len(trials), BLOCK_LINES):
             block = slice(start, start + BLOCK_LINES)
-            rows = zip(trials.enroll[block].tolist(), trials.test[block].tolist(), scores[block].tolist(), strict=True)
-            lines = [f"{trials.enroll_ids[e]} {trials.test_ids[t]} {score:.7g}\n" for e, t, score in rows]
-            stream.write("".join(lines).encode())
+            values = scores[block].tolist()
+            fields: list[bytes | float] = [b""] * (3 * len(values))
+            fields[::3] = map(enroll_ids.__getitem__, trials.enroll[block].tolist())
+            fields[1::3] = map(test_ids.__getitem__, trials.test[block].tolist())
+            fields[2::3] = values
+            stream.write(b"%b %b %.7g\n" * len(values) % tuple(fields))
 
 
 def read_labelled_scores(rxfilename: str) -> tuple[np.ndarray, np.ndarray]:
@@ -124,12 +133,12 @@ def read_labelled_scores(rxfilename: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: the file cannot be read, is empty, or a line does not fit.
     """
-    lines = _Lines(rxfilename, "score file")
+    lines = Lines(rxfilename, "score file")
     scores, labels = [], []
-    for number, rows in lines:
-        texts, words = lines.columns(rows, 2, number)
-        scores.append(_numbers(texts, rxfilename, number))
-        labels.append(_labels(words, KALDI_LABELS, rxfilename, number))
+    for number, block in lines:
+        texts, words = lines.columns(block, 2, number)
+        scores.append(lines.numbers(texts, number))
+        labels.append(lines.labels(words, KALDI_LABELS, number))
     scores, labels = np.concatenate(scores), np.concatenate(labels)
     return scores[labels], scores[~labels]
 
@@ -151,15 +160,15 @@ def read_scores(rxfilename: str, trials: Trials) -> MatchedScores:
         InputError: the file cannot be read, is empty, a line does not fit, a score is not a number, or a pair has two
             different scores.
     """
-    lines = _Lines(rxfilename, "score file")
+    lines = Lines(rxfilename, "score file")
     enroll_codes = {key.encode(): code for code, key in enumerate(trials.enroll_ids)}
     test_codes = {key.encode(): code for code, key in enumerate(trials.test_ids)}
     codes, values = [], []
-    for number, rows in lines:
-        enroll, test, texts = lines.columns(rows, 3, number)
+    for number, block in lines:
+        enroll, test, texts = lines.columns(block, 3, number)
         enroll = np.array([enroll_codes.get(key, -1) for key in enroll], dtype=np.int64)
         test = np.array([test_codes.get(key, -1) for key in test], dtype=np.int64)
-        values.append(_numbers(texts, rxfilename, number))
+        values.append(lines.numbers(texts, number))
         codes.append(np.where((enroll < 0) | (test < 0), -1, enroll * len(trials.test_ids) + test))
     codes, values = np.concatenate(codes), np.concatenate(values)
     order = np.argsort(codes, kind="stable")
@@ -179,64 +188,6 @@ def read_scores(rxfilename: str, trials: Trials) -> MatchedScores:
     return MatchedScores(np.where(missing, np.nan, values[positions]), missing, num_unused)
 
 
-class _Lines:
-    """The lines of a file split at blanks, in blocks of (number of the first line, fields of each line)."""
-
-    def __init__(self, rxfilename: str, what: str) -> None:
-        self.name = rxfilename
-        self.what = what
-        self.digest = hashlib.md5(usedforsecurity=False)  # complete when the iteration is
-
-    def __iter__(self) -> Iterator[tuple[int, list[list[bytes]]]]:
-        number = 1
-        with open_input(self.name) as stream:
-            while lines := list(itertools.islice(stream, BLOCK_LINES)):
-                self.digest.update(b"".join(lines))
-                yield number, [line.split() for line in lines]
-                number += len(lines)
-        if number == 1:
-            raise InputError(f"the {self.what} {self.name} is empty")
-
-    def columns(self, rows: list[list[bytes]], width: int, number: int) -> list[tuple[bytes, ...]]:
-        """The fields of a block by column.
-
-        Raises:
-            InputError: a line has another number of fields.
-        """
-        if set(map(len, rows)) != {width}:
-            index = next(index for index, fields in enumerate(rows) if len(fields) != width)
-            raise InputError(
-                f"{self.name}, line {number + index}: {width} fields are expected, found {len(rows[index])}: "
-                f"{_shown(b' '.join(rows[index]))}"
-            )
-        return list(zip(*rows, strict=True))
-
-
-class _Codes:
-    """Numbers for ids in order of appearance."""
-
-    def __init__(self, name: str, convert: Callable[[str], str]) -> None:
-        self.name = name
-        self.convert = convert
-        self.of_id: dict[str, int] = {}
-        self.of_field: dict[bytes, int] = {}
-
-    def encode(self, fields: tuple[bytes, ...]) -> np.ndarray:
-        """(len(fields),) int32."""
-        for field in dict.fromkeys(fields):
-            if field not in self.of_field:
-                try:
-                    key = self.convert(field.decode("utf-8"))
-                except UnicodeDecodeError:
-                    raise InputError(f"{self.name}: the id {_shown(field)} is not UTF-8") from None
-                self.of_field[field] = self.of_id.setdefault(key, len(self.of_id))
-        return np.fromiter(map(self.of_field.__getitem__, fields), dtype=np.int32, count=len(fields))
-
-
-def _shown(text: bytes) -> str:
-    return repr(text.decode("utf-8", errors="replace")[:80])
-
-
 def _trial_layout(fields: list[bytes], name: str) -> tuple[str, ...]:
     if len(fields) == 3 and fields[2] in KALDI_LABELS:
         return ("enroll", "test", "label")
@@ -246,30 +197,8 @@ def _trial_layout(fields: list[bytes], name: str) -> tuple[str, ...]:
         return ("enroll", "test")
     raise InputError(
         f"{name}, line 1: a trial is 'enrolment test target|nontarget' or '1|0 enrolment test', not "
-        f"{_shown(b' '.join(fields))}"
+        f"{shown(b' '.join(fields))}"
     )
-
-
-def _labels(words: tuple[bytes, ...], meaning: dict[bytes, bool], name: str, number: int) -> np.ndarray:
-    if not set(words) <= meaning.keys():
-        index = next(index for index, word in enumerate(words) if word not in meaning)
-        known = " or ".join(word.decode() for word in meaning)
-        raise InputError(f"{name}, line {number + index}: the label is {_shown(words[index])}, not {known}")
-    return np.fromiter(map(meaning.__getitem__, words), dtype=bool, count=len(words))
-
-
-def _numbers(texts: tuple[bytes, ...], name: str, number: int) -> np.ndarray:
-    def value(text: bytes) -> float:
-        try:
-            return float(text)
-        except ValueError:
-            return float("nan")
-
-    values = np.fromiter(map(value, texts), dtype=np.float64, count=len(texts))
-    if np.isnan(values).any():
-        index = int(np.argmax(np.isnan(values)))
-        raise InputError(f"{name}, line {number + index}: the score {_shown(texts[index])} is not a number")
-    return values
 
 
 def _id_of_path(path: str) -> str:

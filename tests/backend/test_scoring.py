@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spkid.backend import Plda, cosine_scores, length_normalize, score_trials
 from spkid.backend import products as products_module
+from spkid.backend.lines import Lines
 from spkid.backend.products import dot_products
 from spkid.backend.trials import (
     read_labelled_scores,
@@ -152,6 +153,8 @@ class TestTrialLists:
             ("a x target\na y\n", "line 2: 3 fields are expected, found 2"),
             ("a x target\n\na y nontarget\n", "line 2: 3 fields are expected, found 0"),
             ("a x target\na y maybe\n", "line 2: the label is 'maybe', not target or nontarget"),
+            ("a x target\na y\nb x nontarget b\n", "line 2: 3 fields are expected, found 2"),
+            ("a x target\nb x nontarget b\ny target\n", "line 2: 3 fields are expected, found 4"),
             ("1 a x\n2 a y\n", "line 2: the label is '2', not 1 or 0"),
             ("a x yes\n", "line 1: a trial is"),
             ("a x target\na x nontarget\n", "1 pairs are target as well as nontarget, the first is a x"),
@@ -161,6 +164,37 @@ class TestTrialLists:
     def test_bad_lists_are_named(self, tmp_path, text, sentence):
         with pytest.raises(InputError, match=sentence):
             read_trials(self.write(tmp_path, text))
+
+    @settings(max_examples=60)
+    @given(
+        st.lists(st.lists(st.sampled_from(["a", "b", "\u00a0"]), max_size=4), min_size=1), st.integers(1, 20), st.data()
+    )
+    def test_columns_are_those_of_each_line_split_alone(self, tmp_path_factory, rows, block_bytes, data):
+        blanks = st.sampled_from([" ", "\t", "  ", "\x0b", "\r"])
+        lines = ["".join(data.draw(blanks) + field for field in row) + data.draw(blanks) for row in rows]
+        path = tmp_path_factory.mktemp("lines") / "file"
+        path.write_bytes("\n".join(lines).encode())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("spkid.backend.lines.BLOCK_BYTES", block_bytes)
+            reader = Lines(str(path), "file")
+            bad = [index for index, row in enumerate(rows) if len(row) != 2]
+            if bad:
+                with pytest.raises(
+                    InputError, match=f"line {bad[0] + 1}: 2 fields are expected, found {len(rows[bad[0]])}"
+                ):
+                    [reader.columns(block, 2, number) for number, block in reader]
+                return
+            parts = [reader.columns(block, 2, number) for number, block in reader]
+        for column in range(2):
+            found = [field for part in parts for field in part[column]]
+            assert found == [row[column].encode() for row in rows]
+
+    def test_a_score_that_is_not_finite_is_never_written(self, tmp_path):
+        trials = read_trials(self.write(tmp_path, "a x target\na y nontarget\n"))
+        for bad in (np.nan, np.inf):
+            with pytest.raises(InputError, match=r"1 scores are not finite, the first is that of a y"):
+                write_scores(str(tmp_path / "scores"), trials, np.array([1.0, bad]))
+        assert not (tmp_path / "scores").exists()
 
     def test_repeats_and_self_comparisons_are_found(self, tmp_path):
         trials = read_trials(self.write(tmp_path, "a x target\nx x target\na x target\nb a nontarget\na a target\n"))
@@ -200,6 +234,7 @@ class TestTrialLists:
 
     def test_lists_longer_than_a_block(self, tmp_path, monkeypatch):
         monkeypatch.setattr("spkid.backend.trials.BLOCK_LINES", 7)
+        monkeypatch.setattr("spkid.backend.lines.BLOCK_BYTES", 100)
         pairs = [(f"e{k % 11}", f"t{k}") for k in range(100)]
         text = "".join(f"{a} {b} {'target' if k % 3 else 'nontarget'}\n" for k, (a, b) in enumerate(pairs))
         trials = read_trials(self.write(tmp_path, text))
