@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spkid.metrics.curve import ErrorRates, error_rates, sorted_scores
+from spkid.metrics.curve import TrialScores
 
 
 def cllr(targets: ArrayLike, nontargets: ArrayLike) -> float:
@@ -20,8 +20,7 @@ def cllr(targets: ArrayLike, nontargets: ArrayLike) -> float:
 
     Reference: Brümmer & du Preez, "Application-independent evaluation of speaker detection", 2006.
     """
-    targets, nontargets = sorted_scores(targets, nontargets)
-    return float(np.logaddexp(0, -targets).mean() + np.logaddexp(0, nontargets).mean()) / (2 * np.log(2))
+    return cost_of_ratios(TrialScores(targets, nontargets))
 
 
 def min_cllr(targets: ArrayLike, nontargets: ArrayLike) -> float:
@@ -33,32 +32,35 @@ def min_cllr(targets: ArrayLike, nontargets: ArrayLike) -> float:
     Raises:
         ValueError: a list is empty or holds NaN.
     """
-    rates = error_rates(targets, nontargets)
-    blocks = pool_adjacent_violators(rates)
-    num_targets = np.diff(np.append(rates.misses[blocks], rates.num_targets))
-    num_nontargets = -np.diff(np.append(rates.false_alarms[blocks], 0))
-    # a block's likelihood ratio is (share of the targets in it) / (share of the non-targets in it)
-    target_share = num_targets / rates.num_targets
-    nontarget_share = num_nontargets / rates.num_nontargets
-    with np.errstate(divide="ignore", invalid="ignore"):
-        target_cost = np.where(num_targets > 0, target_share * np.log2(1 + nontarget_share / target_share), 0)
-        nontarget_cost = np.where(num_nontargets > 0, nontarget_share * np.log2(1 + target_share / nontarget_share), 0)
-    return float(target_cost.sum() + nontarget_cost.sum()) / 2
+    return least_cost_of_ratios(TrialScores(targets, nontargets))
 
 
-def pool_adjacent_violators(rates: ErrorRates) -> np.ndarray:
-    """Blocks of neighbouring scores over which isotonic regression makes the share of targets constant.
+def ratio_cost(ratios: np.ndarray) -> np.ndarray:
+    """log2(1 + exp(ratio)): what each non-target trial pays; target trials pay that of the negated ratio."""
+    with np.errstate(invalid="ignore"):
+        return np.logaddexp(0, ratios) / np.log(2)
+
+
+def cost_of_ratios(scores: TrialScores) -> float:
+    """`cllr` of sorted scores."""
+    return float(ratio_cost(-scores.targets).mean() + ratio_cost(scores.nontargets).mean()) / 2
+
+
+def least_cost_of_ratios(scores: TrialScores) -> float:
+    """`min_cllr` of sorted scores."""
+    rates = scores.rates
+    num_targets, num_nontargets = np.diff(rates.misses[rates.hull]), -np.diff(rates.false_alarms[rates.hull])
+    return pooled_cost(num_targets / rates.num_targets, num_nontargets / rates.num_nontargets)
+
+
+def pooled_cost(target_share: np.ndarray, nontarget_share: np.ndarray) -> float:
+    """Cllr where block i of the trials gets the ratio log(target_share[i] / nontarget_share[i]).
 
     Args:
-        rates: error rates at every distinct score.
-
-    Returns:
-        (blocks,) ascending indices into `rates.thresholds`: the first point of each block. Between two of them runs one
-        segment of the convex hull of the ROC.
+        target_share: (blocks,) shares of all targets, summing to one.
+        nontarget_share: (blocks,) shares of all non-targets.
     """
-    from scipy.optimize import isotonic_regression  # kept out of the start-up of the small tools
-
-    num_targets = np.diff(rates.misses)
-    num_trials = num_targets - np.diff(rates.false_alarms)
-    pooled = isotonic_regression(num_targets / num_trials, weights=num_trials)
-    return pooled.blocks[:-1].astype(np.int64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        target_cost = np.where(target_share > 0, target_share * np.log2(1 + nontarget_share / target_share), 0)
+        nontarget_cost = np.where(nontarget_share > 0, nontarget_share * np.log2(1 + target_share / nontarget_share), 0)
+    return float(target_cost.sum() + nontarget_cost.sum()) / 2

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+HULL_CHUNK = 1 << 20  # points pooled at a time: bounds the memory of isotonic regression
 
 
 @dataclass(frozen=True)
@@ -33,28 +36,70 @@ class ErrorRates:
         """(points,) fraction of non-target trials accepted."""
         return self.false_alarms / self.num_nontargets
 
+    @cached_property
+    def hull(self) -> np.ndarray:
+        """(corners,) ascending indices of the points on the convex hull of the ROC, both ends of the curve included.
 
-def sorted_scores(targets: ArrayLike, nontargets: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Both lists as ascending float64 arrays.
+        Between two corners isotonic regression makes the share of targets constant: pooling adjacent violators.
+        """
+        from scipy.optimize import isotonic_regression  # kept out of the start-up of the small tools
 
-    Sorting is stable (Timsort/radix), so lists that are sorted already pass through in linear time and callers that
-    compute several measures sort once.
+        corners = np.arange(self.thresholds.size, dtype=np.int64)
+        # The hull of a whole is the hull of the hulls of its parts, which are small.
+        for chunk in dict.fromkeys((HULL_CHUNK, corners.size)):
+            kept = []
+            for start in range(0, corners.size - 1, chunk):
+                part = corners[start : start + chunk + 1]
+                num_targets = np.diff(self.misses[part])
+                num_trials = num_targets - np.diff(self.false_alarms[part])
+                pooled = isotonic_regression(num_targets / num_trials, weights=num_trials)
+                kept.append(part[pooled.blocks[:-1]])
+            corners = np.concatenate((*kept, corners[-1:]))
+        return corners
 
-    Raises:
-        ValueError: a list is empty or holds NaN.
+
+class TrialScores:
+    """Scores of both kinds of trial, sorted once; every measure can be taken from them without another sort.
+
+    Attributes:
+        targets: (targets,) float64, ascending scores of same-speaker trials.
+        nontargets: (nontargets,) those of different-speaker trials.
     """
-    checked = []
-    for name, scores in (("target", targets), ("non-target", nontargets)):
-        values = np.asarray(scores, dtype=np.float64).ravel()
-        if values.size == 0:
-            raise ValueError(
-                f"there are no {name} scores, and error rates need both kinds: look at the labels of the trials"
-            )
-        bad = int(np.count_nonzero(np.isnan(values)))
-        if bad:
-            raise ValueError(f"{bad} of {values.size} {name} scores are NaN: look at the vectors that were scored")
-        checked.append(np.sort(values, kind="stable"))
-    return checked[0], checked[1]
+
+    def __init__(self, targets: ArrayLike, nontargets: ArrayLike) -> None:
+        """Takes scores of any shape, higher means more alike. ValueError: a list is empty or holds NaN."""
+        self.targets = _sorted("target", targets)
+        self.nontargets = _sorted("non-target", nontargets)
+
+    @cached_property
+    def rates(self) -> ErrorRates:
+        """Counts of misses and false alarms at every distinct score."""
+        merged = np.concatenate((self.targets, self.nontargets))
+        merged.sort(kind="stable")  # Timsort finds the two runs and merges them in linear time
+        starts = np.flatnonzero(np.concatenate(([True], merged[1:] != merged[:-1])))  # trials below each threshold
+        thresholds = merged[starts]
+        del merged
+        misses = np.searchsorted(self.targets, thresholds, side="left")
+        false_alarms = self.nontargets.size - (starts - misses)
+        # Nothing is accepted at the last point, not even a score of +inf.
+        return ErrorRates(
+            np.append(thresholds, np.inf),
+            np.append(misses, self.targets.size),
+            np.append(false_alarms, 0),
+            self.targets.size,
+            self.nontargets.size,
+        )
+
+    def counts_at(self, threshold: float) -> tuple[int, int]:
+        """(misses, false alarms) where trials at or above the threshold are accepted."""
+        misses = int(np.searchsorted(self.targets, threshold, side="left"))
+        return misses, self.nontargets.size - int(np.searchsorted(self.nontargets, threshold, side="left"))
+
+    def rates_at(self, thresholds: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """(miss rates, false-alarm rates) at thresholds of any shape."""
+        misses = np.searchsorted(self.targets, thresholds, side="left")
+        rejected = np.searchsorted(self.nontargets, thresholds, side="left")
+        return misses / self.targets.size, 1 - rejected / self.nontargets.size
 
 
 def error_rates(targets: ArrayLike, nontargets: ArrayLike) -> ErrorRates:
@@ -67,18 +112,16 @@ def error_rates(targets: ArrayLike, nontargets: ArrayLike) -> ErrorRates:
     Raises:
         ValueError: a list is empty or holds NaN.
     """
-    targets, nontargets = sorted_scores(targets, nontargets)
-    merged = np.sort(np.concatenate((targets, nontargets)), kind="stable")
-    is_new = np.empty(merged.size, dtype=bool)
-    is_new[0] = True
-    np.not_equal(merged[1:], merged[:-1], out=is_new[1:])
-    thresholds = merged[is_new]
-    if thresholds[-1] != np.inf:
-        thresholds = np.append(thresholds, np.inf)
-    misses = np.searchsorted(targets, thresholds, side="left")
-    false_alarms = nontargets.size - np.searchsorted(nontargets, thresholds, side="left")
-    if false_alarms[-1] or misses[-1] < targets.size:  # scores of +inf: no finite threshold rejects them
-        thresholds = np.append(thresholds, np.inf)
-        misses = np.append(misses, targets.size)
-        false_alarms = np.append(false_alarms, 0)
-    return ErrorRates(thresholds, misses, false_alarms, targets.size, nontargets.size)
+    return TrialScores(targets, nontargets).rates
+
+
+def _sorted(name: str, scores: ArrayLike) -> np.ndarray:
+    values = np.asarray(scores, dtype=np.float64).ravel()
+    if values.size == 0:
+        raise ValueError(
+            f"there are no {name} scores, and error rates need both kinds: look at the labels of the trials"
+        )
+    bad = int(np.count_nonzero(np.isnan(values)))
+    if bad:
+        raise ValueError(f"{bad} of {values.size} {name} scores are NaN: look at the vectors that were scored")
+    return values if (values[1:] >= values[:-1]).all() else np.sort(values)

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spkid.metrics.cllr import pool_adjacent_violators
-from spkid.metrics.curve import ErrorRates, error_rates, sorted_scores
+from spkid.metrics.curve import ErrorRates, TrialScores
 
 
 def eer(targets: ArrayLike, nontargets: ArrayLike, definition: str = "kaldi") -> tuple[float, float]:
@@ -38,12 +37,13 @@ def eer(targets: ArrayLike, nontargets: ArrayLike, definition: str = "kaldi") ->
         raise ValueError(
             f"unknown definition of the equal error rate '{definition}': use one of {', '.join(DEFINITIONS)}"
         )
-    return DEFINITIONS[definition](*sorted_scores(targets, nontargets))
+    return DEFINITIONS[definition](TrialScores(targets, nontargets))
 
 
-def _kaldi(targets: np.ndarray, nontargets: np.ndarray) -> tuple[float, float]:
+def _kaldi(scores: TrialScores) -> tuple[float, float]:
     # compute-eer.cc walks the targets upwards and looks at the non-target of the mirrored rank; the condition it stops
     # at is monotone in the position, so all positions can be tested at once. The last one is where its loop ends.
+    targets, nontargets = scores.targets, scores.nontargets
     position = np.arange(targets.size)
     mirrored = (nontargets.size * position / targets.size).astype(np.int64)
     mirrored = np.maximum(nontargets.size - 1 - mirrored, 0)
@@ -63,8 +63,8 @@ def _roc_corners(rates: ErrorRates) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return false[keep] / rates.num_nontargets, true[keep] / rates.num_targets, rates.thresholds[::-1][keep]
 
 
-def _trainer(targets: np.ndarray, nontargets: np.ndarray) -> tuple[float, float]:
-    false_alarm, true_accept, thresholds = _roc_corners(error_rates(targets, nontargets))
+def _trainer(scores: TrialScores) -> tuple[float, float]:
+    false_alarm, true_accept, thresholds = _roc_corners(scores.rates)
     miss = 1 - true_accept
     nearest = int(np.argmin(np.abs(miss - false_alarm)))
     return float(max(false_alarm[nearest], miss[nearest])), float(thresholds[nearest])
@@ -82,28 +82,25 @@ def _crossing(miss: np.ndarray, false_alarm: np.ndarray, thresholds: np.ndarray)
     return float(rate), float(threshold)
 
 
-def _brentq(targets: np.ndarray, nontargets: np.ndarray) -> tuple[float, float]:
-    rates = error_rates(targets, nontargets)
+def _brentq(scores: TrialScores) -> tuple[float, float]:
+    rates = scores.rates
     return _crossing(rates.miss_rate, rates.false_alarm_rate, rates.thresholds)
 
 
-def _grid(targets: np.ndarray, nontargets: np.ndarray) -> tuple[float, float]:
+def _grid(scores: TrialScores) -> tuple[float, float]:
     thresholds = np.arange(1001) / 1000
-    miss = np.searchsorted(targets, thresholds, side="left") / targets.size
-    false_alarm = 1 - np.searchsorted(nontargets, thresholds, side="left") / nontargets.size
+    miss, false_alarm = scores.rates_at(thresholds)
     nearest = int(np.argmin(np.abs(miss - false_alarm)))
     return float(miss[nearest] + false_alarm[nearest]) / 2, float(thresholds[nearest])
 
 
-def _rocch(targets: np.ndarray, nontargets: np.ndarray) -> tuple[float, float]:
-    # The blocks that isotonic regression pools are the segments of the hull.
-    rates = error_rates(targets, nontargets)
-    blocks = pool_adjacent_violators(rates)
-    corners = np.concatenate((blocks, [rates.thresholds.size - 1]))
-    return _crossing(rates.miss_rate[corners], rates.false_alarm_rate[corners], rates.thresholds[corners])
+def _rocch(scores: TrialScores) -> tuple[float, float]:
+    rates = scores.rates
+    miss, false_alarm = rates.misses[rates.hull] / rates.num_targets, rates.false_alarms[rates.hull]
+    return _crossing(miss, false_alarm / rates.num_nontargets, rates.thresholds[rates.hull])
 
 
-DEFINITIONS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[float, float]]] = {
+DEFINITIONS: dict[str, Callable[[TrialScores], tuple[float, float]]] = {
     "kaldi": _kaldi,
     "trainer": _trainer,
     "brentq": _brentq,

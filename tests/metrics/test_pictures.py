@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from spkid.metrics.plots import plot_det, plot_roc, plot_scores
+from spkid.metrics import OperatingPoint, TrialScores
+from spkid.metrics.plots import plot_calibration, plot_confusion, plot_det, plot_roc, plot_scores
 from spkid.metrics.summary import summarize, summary_line
 
 RANDOM = np.random.default_rng(1)
+POINTS = (OperatingPoint(0.01), OperatingPoint(0.05, 10, 1))
 CASES = {
     "ordinary": (RANDOM.normal(2, 1, 200), RANDOM.normal(0, 1, 3000)),
     "perfect": (np.array([5.0, 6.0]), np.array([0.0, 1.0, 2.0])),
@@ -32,11 +34,12 @@ def picture(draw, *arguments, **options):
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_picture_of_every_case_shows_something(name):
-    targets, nontargets = CASES[name]
+    scores = TrialScores(*CASES[name])
     for pixels in (
-        picture(plot_det, {"system": (targets, nontargets)}, title="a title " * 20),
-        picture(plot_roc, {"system": (targets, nontargets)}),
-        picture(plot_scores, targets, nontargets, threshold=1.0),
+        picture(plot_det, {"system": scores}, title="a title " * 20, points=POINTS),
+        picture(plot_roc, {"system": scores}),
+        picture(plot_scores, scores, {"threshold": 1.0}),
+        picture(plot_calibration, scores, POINTS[0]),
     ):
         assert min(pixels.shape[:2]) > 500
         blue = (pixels[..., 2] - pixels[..., 0]) > 0.3
@@ -45,13 +48,14 @@ def test_every_picture_of_every_case_shows_something(name):
 
 def test_same_scores_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
-        plot_det(tmp_path / name, {"system": CASES["ordinary"]})
+        plot_det(tmp_path / name, {"system": TrialScores(*CASES["ordinary"])})
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_systems_are_drawn_in_colours_of_their_own():
-    one = picture(plot_det, {"one": CASES["ordinary"]})
-    two = picture(plot_det, {"one": CASES["ordinary"], "two": CASES["chance"]})
+    first, second = TrialScores(*CASES["ordinary"]), TrialScores(*CASES["chance"])
+    one = picture(plot_det, {"one": first})
+    two = picture(plot_det, {"one": first, "two": second})
     orange = [((pixels[..., 0] - pixels[..., 2]) > 0.5).sum() for pixels in (one, two)]
     assert orange[0] == 0
     assert orange[1] > 100
@@ -78,3 +82,10 @@ def test_importing_the_measures_imports_nothing_heavy():
         "import sys, spkid.metrics; print(*[m for m in ('scipy', 'matplotlib', 'pandas', 'torch') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+@pytest.mark.parametrize("classes", [2, 40, 100])
+def test_a_confusion_matrix_is_darkest_where_the_counts_are(classes):
+    counts = 9 * np.eye(classes, dtype=int) + 1
+    pixels = picture(plot_confusion, counts, [f"speaker {index}" for index in range(classes)], "title")
+    assert ((pixels[..., 2] - pixels[..., 0]) > 0.3).sum() > 100
