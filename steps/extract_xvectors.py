@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from plumbum import cli
 from spkid.data.division import cut_batches, divide, open_for_front_end
 from spkid.data.front_end import feature_files
 from spkid.jobs import Program, Step, boolean, fraction
+from spkid.jobs.failures import account_for
 from spkid.jobs.fingerprints import fingerprint
 from spkid.jobs.parts import Parts
 from spkid.kaldi import DataDir, InputError
@@ -20,7 +22,6 @@ from spkid.kaldi.tables import VECTOR, TableWriter, read_script, read_table, wri
 from spkid.train.experiment import DESCRIPTION, WEIGHTS, read_description
 
 MODEL_FILES = (WEIGHTS, DESCRIPTION)
-SHOWN_FAILURES = 5
 
 
 class ExtractXvectors(Program):
@@ -92,18 +93,11 @@ class ExtractXvectors(Program):
                     raise
             failed |= parts.failed()
             given = len(data.utterances)
-            done = given - len(failed)
-            for utterance in sorted(failed)[:SHOWN_FAILURES]:
-                step.say(f"{utterance} has no embedding: {failed[utterance]}")
-            if done < max(1, self.min_fraction * given):
-                first = min(failed)
-                raise InputError(
-                    f"{data_dir}: {done} of {given} utterances have an embedding, fewer than the "
-                    f"{self.min_fraction:.1%} that --min-fraction asks for; {first}: {failed[first]}"
-                )
+            account_for(step, data.root, given, dict(sorted(failed.items())), self.min_fraction)
             join_parts(data, out, nj)
-            step.finish(f"{done} of {given} utterances of {data_dir}", given=given, failed=failed)
+            step.finish(f"{given - len(failed)} of {given} utterances of {data_dir}", given=given, failed=failed)
             remove_others(out, nj)
+            shutil.rmtree(out / "parts")  # a run that begins again from here has a reason to do all of it
         return 0
 
     def _cut(self, exp: Path, data: DataDir, failed: dict[str, str]) -> list[str]:

@@ -10,10 +10,9 @@ from spkid.data.front_end import FEATS_JSON, FeatureRecord, read_record, sliding
 from spkid.data.source import FeatureSource
 from spkid.jobs import Program, Step, boolean, fraction
 from spkid.jobs.archives import ArchiveJobs
+from spkid.jobs.failures import account_for
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.tables import write_id_map
-
-SHOWN_FAILURES = 5
 
 
 class PrepareFeatsForEgs(Program):
@@ -83,14 +82,7 @@ class PrepareFeatsForEgs(Program):
             else:
                 jobs, scripts = None, data.read("feats.scp")
             given, short = len(data.utterances), len(frames) - len(long_enough)
-            if len(failed) > (1 - self.min_fraction) * given:
-                first = min(failed)
-                raise InputError(
-                    f"{data_dir}: {len(failed)} of {given} utterances cannot be used, more than --min-fraction="
-                    f"{self.min_fraction:g} allows; {first}: {failed[first]}"
-                )
-            for utterance in sorted(failed)[:SHOWN_FAILURES]:
-                step.say(f"{utterance} is left out: {failed[utterance]}")
+            account_for(step, data.root, given, dict(sorted(failed.items())), self.min_fraction)
             usable = [utterance for utterance in long_enough if utterance in scripts and utterance not in failed]
             per_speaker = Counter(data.utt2spk[utterance] for utterance in usable)
             kept = [utterance for utterance in usable if per_speaker[data.utt2spk[utterance]] >= self.min_utts]

@@ -217,6 +217,9 @@ def test_too_few_embeddings_fail_the_step(tmp_path, work):
     assert "NaN" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out" / "xvector.scp").exists()
+    assert (tmp_path / "out" / "failed").read_text().startswith("spk00-utt02 ")
+    log = (tmp_path / "out" / "log" / "extract_xvectors.1.log").stat().st_mtime_ns
     result = extract("--min-fraction", "0.8", *arguments)
     assert result.returncode == 0, result.stderr
     assert len(read_id_map(str(tmp_path / "out" / "xvector.scp"))) == 7
+    assert (tmp_path / "out" / "log" / "extract_xvectors.1.log").stat().st_mtime_ns == log  # nothing computed twice
