@@ -13,6 +13,7 @@ import torch
 
 from spkid.data.plan import EpochPlan
 from spkid.data.source import FeatureSource, MemorySource
+from spkid.kaldi import InputError
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Batch:
 
 
 class EpochBatches(torch.utils.data.Dataset):
-    """The micro-batches of an epoch by their number."""
+    """The micro-batches of an epoch by their number; in the place of one that cannot be read, the reason."""
 
     def __init__(
         self,
@@ -84,7 +85,13 @@ class EpochBatches(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> Batch | InputError:
+        try:
+            return self._read(number)
+        except InputError as error:
+            return error  # raised by a reading process, it would arrive wrapped in that process's traceback
+
+    def _read(self, number: int) -> Batch:
         members = self.plan.utterances[number]
         frames = int(self.plan.frames[number])
         features = np.empty((len(members), frames, self.source.dims), np.float32)
@@ -100,7 +107,14 @@ class EpochBatches(torch.utils.data.Dataset):
 
 
 def iterate(batches: EpochBatches, first: int, workers: int) -> Iterator[Batch]:
-    """The micro-batches from number `first` on, in order, read ahead by `workers` processes."""
-    yield from torch.utils.data.DataLoader(
+    """The micro-batches from number `first` on, in order, read ahead by `workers` processes.
+
+    Raises InputError for an utterance that cannot be read.
+    """
+    loader = torch.utils.data.DataLoader(
         batches, batch_size=None, sampler=range(first, len(batches)), num_workers=workers
     )
+    for batch in loader:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch

@@ -1,5 +1,6 @@
 """The training loop."""
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,7 +201,7 @@ class Tally:
 
 def check_finite(what: str, value: float, ids: list[str], epoch: int, update: int) -> None:
     """Stop training, naming the utterances of the batch, where a number is not one (InputError)."""
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         shown = " ".join(ids[:SHOWN_IDS]) + (f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else "")
         raise InputError(
             f"{what} became {value} in epoch {epoch + 1}, update {update + 1}, on the utterances {shown}; "

@@ -9,6 +9,7 @@ from spkid.data.batches import EpochBatches, SpecAugment, chunk_rng, iterate, re
 from spkid.data.plan import num_batches, plan_epoch
 from spkid.data.source import FeatureSource
 from spkid.kaldi import InputError
+from spkid.kaldi.tables import read_script
 from tests.train.toy import make_data
 
 
@@ -84,6 +85,17 @@ def same(left, right):
 
 def test_workers_change_nothing(source):
     assert same(collect(source), collect(source, workers=2))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_utterance_that_cannot_be_read_is_one_sentence(tmp_path, workers):
+    data = make_data(tmp_path / "train", speakers=2, utterances=8)
+    last = int(read_script(str(data / "feats.scp"))["spk01-utt07"].rpartition(":")[2])
+    (data / "feats.ark").write_bytes((data / "feats.ark").read_bytes()[: last + 20])
+    source = FeatureSource(data, [])
+    with pytest.raises(InputError, match=r"utterance spk01-utt07: .*feats\.ark") as error:
+        list(iterate(batches(source), 0, workers))
+    assert "\n" not in str(error.value)
 
 
 def test_an_epoch_can_be_taken_up_anywhere(source):
