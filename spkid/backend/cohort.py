@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import array_api_compat
@@ -66,6 +67,26 @@ def cohort_statistics(
     # Equal scores leave a deviation of rounding errors.
     noise = 8 * np.finfo(_numpy_type(vectors)).eps * np.maximum(np.abs(mean), np.finfo(float).tiny)
     return CohortStatistics(mean, np.where(std > noise, std, 0.0))
+
+
+def overlap(
+    ids: Iterable[str], cohort_ids: Collection[str], cohort_speakers: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """The ids that are in the cohort themselves, and those whose speaker is.
+
+    Args:
+        ids: enrolment and test ids.
+        cohort_ids: utterances of the cohort.
+        cohort_speakers: their speakers where they are known. A speaker is a prefix of his utterances, up to a `-` or
+            `_`, or is enrolled under his own name.
+    """
+    same, same_speaker = [], []
+    for key in ids:
+        if key in cohort_ids:
+            same.append(key)
+        elif any(key[: match.start()] in cohort_speakers for match in re.finditer(r"[-_]|$", key)):
+            same_speaker.append(key)
+    return same, same_speaker
 
 
 def negated_root(scores: Array) -> Array:

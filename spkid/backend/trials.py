@@ -119,12 +119,18 @@ def write_scores(wxfilename: str, trials: Trials, scores: np.ndarray) -> None:
     with open_output(wxfilename) as stream:
         for start in range(0, len(trials), BLOCK_LINES):
             block = slice(start, start + BLOCK_LINES)
-            values = scores[block].tolist()
-            fields: list[bytes | float] = [b""] * (3 * len(values))
-            fields[::3] = map(enroll_ids.__getitem__, trials.enroll[block].tolist())
-            fields[1::3] = map(test_ids.__getitem__, trials.test[block].tolist())
-            fields[2::3] = values
-            stream.write(b"%b %b %.7g\n" * len(values) % tuple(fields))
+            stream.write(score_lines(enroll_ids, test_ids, trials.enroll[block], trials.test[block], scores[block]))
+
+
+def score_lines(
+    enroll_ids: list[bytes], test_ids: list[bytes], enroll: np.ndarray, test: np.ndarray, scores: np.ndarray
+) -> bytes:
+    """Lines `enrolment test score` of the pairs enroll[k] test[k]: one format for all at once."""
+    fields: list[bytes | float] = [b""] * (3 * len(scores))
+    fields[::3] = map(enroll_ids.__getitem__, enroll.tolist())
+    fields[1::3] = map(test_ids.__getitem__, test.tolist())
+    fields[2::3] = scores.tolist()
+    return b"%b %b %.7g\n" * len(scores) % tuple(fields)
 
 
 def read_labelled_scores(rxfilename: str) -> tuple[np.ndarray, np.ndarray]:

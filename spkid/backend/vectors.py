@@ -11,7 +11,7 @@ import numpy as np
 
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.io import is_pipe
-from spkid.kaldi.tables import VECTOR, is_table, read_table
+from spkid.kaldi.tables import MATRIX, VECTOR, Holder, is_table, read_table
 
 NUM_SHOWN = 5
 
@@ -59,18 +59,30 @@ def load_vectors(rspecifier: str, wanted: Collection[str] | None = None) -> Vect
         InputError: the table cannot be read, has no (wanted) vector, an id twice, vectors of different sizes, or a
             vector that is empty or not finite.
     """
+    return _load(rspecifier, VECTOR, wanted)
+
+
+def load_crops(rspecifier: str, wanted: Collection[str] | None = None) -> VectorTable:
+    """Reads a table of matrices (crops, dims), one a recording and all of one shape: `matrix` is (ids, crops, dims).
+
+    Arguments and errors as for `load_vectors`.
+    """
+    return _load(rspecifier, MATRIX, wanted)
+
+
+def _load(rspecifier: str, holder: Holder, wanted: Collection[str] | None) -> VectorTable:
     rspecifier = table_specifier(rspecifier)
     vectors: dict[str, np.ndarray] = {}
-    dims = None
-    for key, vector in read_table(rspecifier, VECTOR):
+    shape: tuple[int, ...] = ()
+    for key, vector in read_table(rspecifier, holder):
         if wanted is not None and key not in wanted:
             continue
         if key in vectors:
             raise InputError(f"{rspecifier}: the id {key} comes twice")
-        if dims is None:
-            dims = vector.size
-        if vector.size != dims or vector.size == 0:
-            raise InputError(f"{rspecifier}: the vector of {key} has {vector.size} dimensions, the first has {dims}")
+        shape = shape or vector.shape
+        if vector.shape != shape or vector.size == 0:
+            found, first = (" x ".join(map(str, part)) for part in (vector.shape, shape))
+            raise InputError(f"{rspecifier}: the vector of {key} has {found} dimensions, the first has {first}")
         if not np.isfinite(vector).all():
             raise InputError(f"{rspecifier}: the vector of {key} is not finite: extract it again or leave it out")
         vectors[key] = vector
@@ -111,6 +123,22 @@ def speakers_of(
         others = [key for key in table.ids if key not in utt2spk]
         remarks.append(f"{len(others)} vectors have no speaker in {source}: {first_ids(others)}")
     return table.matrix[kept], [utt2spk[table.ids[row]] for row in kept], "; ".join(remarks)
+
+
+def speaker_means(table: VectorTable, utt2spk: Mapping[str, str], source: str) -> VectorTable:
+    """One vector a speaker, the mean of the speaker's; ids are the speakers, sorted.
+
+    Raises:
+        InputError: a vector has no speaker.
+    """
+    unknown = [key for key in table.ids if key not in utt2spk]
+    if unknown:
+        raise InputError(f"{source}: no speaker for {len(unknown)} vectors of {table.source}: {first_ids(unknown)}")
+    speakers, codes, counts = np.unique([utt2spk[key] for key in table.ids], return_inverse=True, return_counts=True)
+    sums = np.zeros((speakers.size, table.matrix.shape[1]))
+    np.add.at(sums, codes, table.matrix)
+    means = (sums / counts[:, None]).astype(table.matrix.dtype)
+    return VectorTable(speakers.tolist(), means, f"{table.source} by {source}")
 
 
 @contextlib.contextmanager
