@@ -47,9 +47,7 @@ def chunk_rng(seed: int, epoch: int, utterance: str, draw: int) -> np.random.Gen
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
 
-def read_chunk(
-    source: FeatureSource | MemorySource, index: int, frames: int, rng: np.random.Generator
-) -> np.ndarray:
+def read_chunk(source: FeatureSource | MemorySource, index: int, frames: int, rng: np.random.Generator) -> np.ndarray:
     """A random chunk of `frames` rows, (frames, dims), a copy; a shorter utterance is repeated to that length."""
     available = int(source.num_frames[index])
     if available >= frames:

@@ -18,9 +18,7 @@ from spkid.train.embed import embed_utterance, training_output
 EVALUATION_BATCH = 64
 
 
-def hold_out(
-    ids: Sequence[str], speakers: np.ndarray, fraction: float, max_utterances: int, seed: int
-) -> np.ndarray:
+def hold_out(ids: Sequence[str], speakers: np.ndarray, fraction: float, max_utterances: int, seed: int) -> np.ndarray:
     """Which utterances are held out for validation, (utterances,) bool.
 
     Chosen by a hash of the seed and the id, so that another utterance in the list moves no other one; at most a third

@@ -36,9 +36,7 @@ def cosine(done: float, epoch: float, *, final: float = 0.0) -> float:
     return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def one_cycle(
-    done: float, epoch: float, *, rise: float = 0.3, start: float = 0.04, final: float = 4.0e-6
-) -> float:
+def one_cycle(done: float, epoch: float, *, rise: float = 0.3, start: float = 0.04, final: float = 4.0e-6) -> float:
     """Rises from `start` to 1 over the fraction `rise` of training and falls to `final`, both along half a cosine.
 
     Smith, Topin, "Super-convergence", 2018; the defaults are those of torch.optim.lr_scheduler.OneCycleLR.
