@@ -1,15 +1,18 @@
-"""Properties that every network, pooling and loss must have, and those of the x-vector."""
+"""Properties of the x-vector networks, of the poolings they use and of the classification losses."""
 
 import pytest
 import torch
 
-from spkid.nnet import LOSSES, NETWORKS, POOLINGS, build_loss, build_model, build_pooling, count_parameters
+from spkid.nnet import build_loss, build_model, build_pooling, count_parameters
 
 torch.set_num_threads(1)
+X_VECTORS = ["asv_xvector", "light_xvector", "xvector"]
+POOLINGS = ["attentive_statistics", "mean", "statistics"]
+LOSSES = ["aam_softmax", "am_softmax", "softmax"]
 SMALL = {"input_dim": 6, "embedding_dim": 5, "channels": 8, "pooled_channels": 12}
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("name", X_VECTORS)
 def test_embeddings_have_the_promised_shape(name):
     model = build_model(name, **SMALL).eval()
     assert model(torch.randn(3, 40, 6)).shape == (3, 5)
@@ -17,7 +20,7 @@ def test_embeddings_have_the_promised_shape(name):
     assert model(torch.randn(1, model.min_frames, 6)).isfinite().all()
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("name", X_VECTORS)
 def test_a_batch_is_what_its_members_are_alone(name):
     torch.manual_seed(0)
     model = build_model(name, **SMALL)
@@ -28,7 +31,7 @@ def test_a_batch_is_what_its_members_are_alone(name):
     torch.testing.assert_close(model(x), torch.cat([model(one[None]) for one in x]), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("name", X_VECTORS)
 def test_features_that_do_not_fit_are_refused_with_numbers(name):
     model = build_model(name, **SMALL).eval()
     with pytest.raises(ValueError, match=r"6\).*\(2, 40, 7\)"):
@@ -73,7 +76,7 @@ def test_xvector_has_the_sizes_of_the_paper():
     assert model.frame_level(torch.randn(2, 30, 100)).shape == (2, 1500, 86)
 
 
-@pytest.mark.parametrize("name", sorted(POOLINGS))
+@pytest.mark.parametrize("name", POOLINGS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_pooling_of_constant_frames_has_finite_gradients(name, dtype):
     pooling = build_pooling(name, channels=4).to(dtype)
@@ -93,7 +96,7 @@ def test_attention_without_preference_is_plain_statistics(options):
     torch.testing.assert_close(pooling(x), build_pooling("statistics", channels=4)(x), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_losses_are_finite_at_cosine_one_and_minus_one(name, dtype, sign):
