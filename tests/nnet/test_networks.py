@@ -6,7 +6,7 @@ import torch
 from spkid.nnet import build_loss, build_model, build_pooling, count_parameters
 
 torch.set_num_threads(1)
-X_VECTORS = ["asv_xvector", "light_xvector", "xvector"]
+X_VECTORS = ["asv_xvector", "xvector"]
 POOLINGS = ["attentive_statistics", "mean", "statistics"]
 LOSSES = ["aam_softmax", "am_softmax", "softmax"]
 SMALL = {"input_dim": 6, "embedding_dim": 5, "channels": 8, "pooled_channels": 12}
@@ -137,14 +137,6 @@ def test_a_margin_grows_while_it_warms_up(name):
     without = build_loss(name, embedding_dim=8, num_classes=5, margin=0.0)
     without.load_state_dict(loss.state_dict())
     assert values[0] == pytest.approx(without(x, labels).item(), rel=1e-5)
-
-
-def test_light_xvector_skips_every_other_frame_and_takes_any_scale():
-    model = build_model("light_xvector", **SMALL).train()
-    x = torch.randn(4, 41, 6)
-    assert model.frame_level(x.transpose(1, 2)).shape == (4, 12, 21)
-    embeddings = model(100 + 1000 * x)
-    torch.testing.assert_close(embeddings.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
 
 
 def test_aam_penalty_falls_with_the_angle():
