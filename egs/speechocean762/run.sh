@@ -5,7 +5,7 @@
 #
 # Without --corpus the corpus is downloaded (520 MB). Where it has only its train half, 30 of those speakers are the test
 # set. All choices were made on development speakers taken out of the training speakers (README.md); the test speakers
-# give no statistics and are scored once, with the system chosen and with the baseline. RESULTS.md holds the numbers.
+# give no statistics and are scored with nothing but the system chosen and the baseline. RESULTS.md holds the numbers.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh
@@ -15,12 +15,12 @@ stage=0
 stop_stage=7
 nj=2
 cmd=$train_cmd
-corpus=                    # folder with WAVE, train and perhaps test; empty: download it
-download_dir=corpus
+corpus=                    # folder with WAVE, train and perhaps test; empty: download it into corpus/
 dev_speakers=15            # 0: no development set, train on them too
-speeds="0.9 1.1"           # of the copies of the training speakers that are trained on as further speakers
-train_config=conf/light_xvector.yaml
-lda_dim=120
+speeds="0.9 1.1"           # of the copies of the training speakers, which are further speakers to train on
+train_config=conf/lde_xvector.yaml
+cmn=none                   # what stage 2 records, as the configuration wants it
+lda_dim=100
 data=data
 exp=exp
 . utils/parse_options.sh
@@ -29,78 +29,63 @@ sets="dev test"
 [ "$dev_speakers" -gt 0 ] || sets=test
 system=$exp/$(basename "$train_config" .yaml)
 baseline=$exp/baseline     # MFCC statistics with LDA and PLDA of the same training speakers
-joint=$system/joint        # x-vector and MFCC statistics of an utterance in one vector
 
 if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   echo "Stage 0: data preparation, and copies of the training speakers at other speeds"
-  if [ -z "$corpus" ]; then
-    local/speechocean762.py download "$download_dir"
-    corpus=$download_dir/speechocean762
-  fi
-  local/speechocean762.py prepare --corpus "$corpus" --dev-speakers "$dev_speakers" "$data"
-  copies=
-  for speed in $speeds; do
-    utils/perturb_data_dir_speed.py "$speed" "$data/train" "$data/train_sp$speed"
-    copies="$copies $data/train_sp$speed"
-  done
-  utils/combine_data.py "$data/train_sp" "$data/train" $copies
+  [ -n "$corpus" ] || local/speechocean762.py download corpus
+  local/speechocean762.py prepare --corpus "${corpus:-corpus/speechocean762}" --dev-speakers "$dev_speakers" "$data"
+  for speed in $speeds; do utils/perturb_data_dir_speed.py "$speed" "$data/train" "$data/train_sp$speed"; done
+  utils/combine_data.py "$data/train_sp" "$data/train" $(printf "$data/train_sp%s " $speeds)
 fi
 
 if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
-  echo "Stage 1: MFCC for voice activity and the baseline, filter banks for the network"
+  echo "Stage 1: MFCC and energy VAD"
   for set in train_sp $sets; do
-    utils/copy_data_dir.py "$data/$set" "$data/${set}_mfcc"
-    steps/make_mfcc.py --nj "$nj" --cmd "$cmd" --mfcc-config conf/mfcc.conf "$data/${set}_mfcc" "$exp/make_mfcc" "$data/mfcc"
-    steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" --vad-config conf/vad.conf \
-      "$data/${set}_mfcc" "$exp/make_vad" "$data/mfcc"
-    steps/make_fbank.py --nj "$nj" --cmd "$cmd" --fbank-config conf/fbank.conf "$data/$set" "$exp/make_fbank" "$data/fbank"
-    cp "$data/${set}_mfcc/vad.scp" "$data/$set/vad.scp"
+    steps/make_mfcc.py --nj "$nj" --cmd "$cmd" --mfcc-config conf/mfcc.conf "$data/$set" "$exp/make_mfcc" "$data/mfcc"
+    steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" --vad-config conf/vad.conf "$data/$set" "$exp/make_vad" "$data/mfcc"
   done
 fi
 
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
-  echo "Stage 2: the training set: utterances long enough; normalisation and removal of non-speech while reading"
-  steps/prepare_feats_for_egs.py --nj "$nj" --cmd "$cmd" --on-the-fly true --cmn utterance --min-frames 50 \
-    "$data/train_sp" "$data/train_sp_egs" "$exp/train_sp_egs"
+  echo "Stage 2: features for training: utterances with enough speech; the rest of the work is done while reading"
+  steps/prepare_feats_for_egs.py --nj "$nj" --cmd "$cmd" --on-the-fly true --cmn "$cmn" --min-frames 50 \
+    "$data/train_sp" "$data/train_egs" "$exp/train_egs"
 fi
 
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
-  echo "Stage 3: x-vector training"
-  steps/train.py --config "$train_config" "$data/train_sp_egs" "$system"
+  echo "Stage 3: training of the network"
+  steps/train.py --config "$train_config" "$data/train_egs" "$system"
 fi
 
 if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
-  echo "Stage 4: x-vectors, MFCC statistics, and both in one vector"
+  echo "Stage 4: a vector of each utterance: x-vector, and MFCC statistics to compare with"
   for set in train_sp $sets; do
     steps/extract_xvectors.py --nj "$nj" --cmd "$cmd" "$system" "$data/$set" "$system/xvectors_$set"
-    steps/extract_statistics.py "$data/${set}_mfcc" "$baseline/vectors_$set"
-    steps/append_vectors.py "$joint/vectors_$set" \
-      "$system/xvectors_$set/xvector.scp" "$baseline/vectors_$set/statistics.scp"
+    steps/extract_statistics.py "$data/$set" "$baseline/xvectors_$set"
   done
 fi
 
 if [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ]; then
-  echo "Stage 5: mean, LDA and PLDA of the training speakers; with their copies for the system, without for the baseline"
-  steps/train_plda.py --lda-dim 60 "$data/train" "$baseline/vectors_train_sp/statistics.scp" "$baseline/backend"
-  steps/train_plda.py --lda-dim "$lda_dim" "$data/train_sp" "$joint/vectors_train_sp/vector.scp" "$joint/backend"
+  echo "Stage 5: mean, LDA and PLDA of the training speakers: with their copies for the system, without for the baseline"
+  steps/train_plda.py --lda-dim "$lda_dim" "$data/train_sp" "$system/xvectors_train_sp/xvector.scp" "$system/backend"
+  steps/train_plda.py --lda-dim 60 "$data/train" "$baseline/xvectors_train_sp/statistics.scp" "$baseline/backend"
 fi
 
 if [ "$stage" -le 6 ] && [ "$stop_stage" -ge 6 ]; then
-  echo "Stage 6: scores of all pairs"
+  echo "Stage 6: scores of all pairs of test (and of development) utterances"
   for set in $sets; do
-    vectors=$baseline/vectors_$set/statistics.scp
-    steps/score_trials.py --method plda --backend "$baseline/backend" "$data/$set/trials" "$vectors" "$vectors" \
-      "$baseline/results/scores_$set"
-    vectors=$joint/vectors_$set/vector.scp
-    steps/score_trials.py --method plda --backend "$joint/backend" "$data/$set/trials" "$vectors" "$vectors" \
-      "$system/results/scores_$set"
+    for vectors in "$baseline/xvectors_$set/statistics.scp" "$system/xvectors_$set/xvector.scp"; do
+      method=$(dirname "$(dirname "$vectors")")
+      steps/score_trials.py --method plda --backend "$method/backend" "$data/$set/trials" "$vectors" "$vectors" \
+        "$method/results/scores_$set"
+    done
   done
 fi
 
 if [ "$stage" -le 7 ] && [ "$stop_stage" -ge 7 ]; then
-  echo "Stage 7: equal error rates of the baseline (MFCC statistics) and the system, all pairs and the balanced list"
+  echo "Stage 7: equal error rates of the baseline (MFCC statistics) and of the system, all pairs and the balanced list"
   for set in $sets; do
-    for list in trials trials_balanced; do
+    for list in trials_balanced trials; do
       steps/evaluate.py "$baseline/results/scores_$set" "$data/$set/$list" "$baseline/results/${set}_$list"
       steps/evaluate.py --config "$train_config" "$system/results/scores_$set" "$data/$set/$list" \
         "$system/results/${set}_$list"

@@ -16,13 +16,22 @@ from torch import nn
 NETWORKS = {
     "xvector": "spkid.nnet.xvector:XVector",
     "asv_xvector": "spkid.nnet.asv_xvector:AsvXVector",
-    "light_xvector": "spkid.nnet.light_xvector:LightXVector",
+    "lde_xvector": "spkid.nnet.lde_xvector:LdeXVector",
+    "etdnn": "spkid.nnet.etdnn:ExtendedTdnn",
+    "ecapa_tdnn": "spkid.nnet.ecapa_tdnn:EcapaTdnn",
+    **{f"resnet{depth}": f"spkid.nnet.resnet:ResNet{depth}" for depth in (18, 34, 50, 101, 152, 221, 293)},
 }
 
 POOLINGS = {
     "mean": "spkid.nnet.pooling:MeanPooling",
+    "max": "spkid.nnet.pooling:MaxPooling",
+    "deviation": "spkid.nnet.pooling:DeviationPooling",
     "statistics": "spkid.nnet.pooling:StatisticsPooling",
-    "attentive_statistics": "spkid.nnet.pooling:AttentiveStatisticsPooling",
+    "self_attentive": "spkid.nnet.attention:SelfAttentivePooling",
+    "attentive_statistics": "spkid.nnet.attention:AttentiveStatisticsPooling",
+    "multi_head_attentive_statistics": "spkid.nnet.attention:MultiHeadAttentiveStatisticsPooling",
+    "multi_query_attentive_statistics": "spkid.nnet.attention:MultiQueryAttentiveStatisticsPooling",
+    "xi": "spkid.nnet.attention:XiPooling",
 }
 
 LOSSES = {

@@ -1,0 +1,92 @@
+"""A small network in the manner of i-vectors: what is said is told apart first, how it sounds is compared after that.
+
+A TDNN assigns each frame softly to one of some learned classes (sounds). The utterance is then described by where its
+cepstra lie inside each class, relative to a learned centre, and over all frames; one affine layer makes the embedding.
+The classes come from mean-normalised features, so that they know little of the voice; the cepstra that are averaged
+keep their mean. That is the i-vector's view of speech (Dehak et al., "Front-end factor analysis for speaker
+verification", IEEE TASLP 2011) as a network: a learnable dictionary encoding (Cai, Chen, Li, "Exploring the encoding
+layer and loss function in end-to-end speaker and language recognition system", Odyssey 2018) of the input instead of
+hidden layers. With a hundred training speakers that matters: hidden layers soon learn these speakers by heart.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from spkid.nnet.tdnn import check_frames
+
+STRIDE = 2  # frames, of the first layer
+WINDOW = 2  # frames to each side of a regression for time derivatives
+RELEVANCE = 4.0  # frames that pull a class's mean to its centre, as in the adaptation of Gaussian mixtures
+
+
+class LdeXVector(nn.Module):
+    """(batch, frames, input_dim) cepstra without mean normalisation -> (batch, embedding_dim).
+
+    Args:
+        classes: how many sounds are told apart.
+        channels: width of the two layers that do it.
+        dropout: share of the utterance's description that is hidden from the affine layer in training.
+
+    At least 3 frames are needed (ValueError).
+    """
+
+    def __init__(
+        self, input_dim: int, embedding_dim: int = 192, classes: int = 32, channels: int = 64, dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        self.input_dim = input_dim
+        self.embedding_dim = embedding_dim
+        self.min_frames = 3
+        self.scale = nn.BatchNorm1d(input_dim, affine=False)
+        self.assignment = nn.Sequential(
+            nn.Conv1d(input_dim, channels, 5, stride=STRIDE, padding=2),
+            nn.ReLU(),
+            nn.BatchNorm1d(channels),
+            nn.Conv1d(channels, channels, 3, dilation=2, padding=2),
+            nn.ReLU(),
+            nn.BatchNorm1d(channels),
+            nn.Conv1d(channels, classes, 1),
+        )
+        dims = 2 * input_dim  # cepstra and their derivatives
+        self.scale_deltas = nn.BatchNorm1d(input_dim, affine=False)
+        self.centres = nn.Parameter(torch.zeros(classes, dims))
+        description = classes * dims + 2 * dims
+        self.embedding = nn.Sequential(
+            nn.BatchNorm1d(description),
+            nn.Dropout(dropout),
+            nn.Linear(description, embedding_dim),
+            nn.BatchNorm1d(embedding_dim),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        check_frames(x, self.input_dim, self.min_frames)
+        x = self.scale(x.transpose(1, 2))
+        posteriors = torch.softmax(self.assignment(x - x.mean(dim=2, keepdim=True)).float(), dim=1)
+        frames = torch.cat([x, self.scale_deltas(_derivative(x))], dim=1)[:, :, ::STRIDE].float()
+        return self.embedding(self.describe(posteriors, frames))
+
+    def describe(self, posteriors: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """(batch, classes, frames) and (batch, dims, frames) -> (batch, classes * dims + 2 * dims), float32.
+
+        Per class the mean distance from its centre, shrunk towards 0 where the class was seldom heard; then the mean
+        and the standard deviation over all frames.
+        """
+        with torch.autocast(frames.device.type, enabled=False):
+            counts = posteriors.sum(dim=2)
+            sums = posteriors @ frames.transpose(1, 2)
+            means = (sums - counts.unsqueeze(2) * self.centres) / (counts.unsqueeze(2) + RELEVANCE)
+            average, variance = frames.mean(dim=2), frames.var(dim=2, unbiased=False)
+            return torch.cat([means.flatten(1), average, (variance + 1.0e-5).sqrt()], dim=1)
+
+
+def _derivative(x: torch.Tensor) -> torch.Tensor:
+    """Time derivatives by regression over WINDOW frames to each side, (batch, dims, frames) as given."""
+    padded = functional.pad(x, (WINDOW, WINDOW), mode="replicate")
+    frames = x.shape[2]
+    steps = range(1, WINDOW + 1)
+    slope = sum(
+        step * (padded[:, :, WINDOW + step :][:, :, :frames] - padded[:, :, WINDOW - step :][:, :, :frames])
+        for step in steps
+    )
+    return slope / (2 * sum(step * step for step in steps))
