@@ -1,13 +1,19 @@
 """Pooling over time: (batch, channels, frames) -> (batch, output_dim).
 
-Statistics are taken in float32 and in two passes (mean first, then squared distances from it), so that neither bf16
-nor a large mean can turn a variance negative; variances are floored before the root, whose gradient is infinite at 0.
+Statistics are taken in float32 (float64 stays float64) and in two passes (mean first, then squared distances from it),
+so that neither bf16 nor a large mean can turn a variance negative; variances are floored before the root, whose
+gradient is infinite at 0. Poolings with weights of their own for every frame are in `attention.py`.
 """
 
 import torch
 from torch import nn
 
 VARIANCE_FLOOR = 1.0e-10  # Kaldi: nnet3/nnet-general-component.cc, StatisticsPoolingComponent
+
+
+def full_precision(x: torch.Tensor) -> torch.Tensor:
+    """The tensor in float32, or as it is when it is float64."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 class MeanPooling(nn.Module):
@@ -18,51 +24,57 @@ class MeanPooling(nn.Module):
         self.output_dim = channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.float().mean(dim=2)
+        return full_precision(x).mean(dim=2)
 
 
-class StatisticsPooling(nn.Module):
-    """Mean and standard deviation over time; output_dim = 2 * channels.
+class MaxPooling(nn.Module):
+    """The largest value over time; output_dim = channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.output_dim = channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return full_precision(x).amax(dim=2)
+
+
+class DeviationPooling(nn.Module):
+    """The standard deviation over time; output_dim = channels.
+
+    Args:
+        unbiased: divide by frames - 1 instead of frames.
+        epsilon: is added to the variance before the root (WeSpeaker: 1e-7, 3D-Speaker: 1e-8).
+    """
+
+    def __init__(self, channels: int, unbiased: bool = False, epsilon: float = 0.0) -> None:
+        super().__init__()
+        self.output_dim = channels
+        self.unbiased = unbiased
+        self.epsilon = epsilon
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.mean_and_deviation(x)[1]
+
+    def mean_and_deviation(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both statistics, (batch, channels) each."""
+        x = full_precision(x)
+        mean = x.mean(dim=2)
+        squares = (x - mean.unsqueeze(2)).square()
+        # One frame has no unbiased variance; its biased one, 0, is what is wanted of it.
+        divisor = max(x.shape[2] - 1, 1) if self.unbiased else x.shape[2]
+        variance = squares.sum(dim=2) / divisor + self.epsilon
+        return mean, variance.clamp(min=VARIANCE_FLOOR).sqrt()
+
+
+class StatisticsPooling(DeviationPooling):
+    """Mean and standard deviation over time; output_dim = 2 * channels; options as `DeviationPooling`.
 
     Snyder et al., "X-vectors: robust DNN embeddings for speaker recognition", ICASSP 2018.
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
+    def __init__(self, channels: int, unbiased: bool = False, epsilon: float = 0.0) -> None:
+        super().__init__(channels, unbiased, epsilon)
         self.output_dim = 2 * channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.float()
-        mean = x.mean(dim=2)
-        variance = (x - mean.unsqueeze(2)).square().mean(dim=2)
-        return torch.cat([mean, variance.clamp(min=VARIANCE_FLOOR).sqrt()], dim=1)
-
-
-class AttentiveStatisticsPooling(nn.Module):
-    """Mean and standard deviation under learned weights; output_dim = 2 * channels.
-
-    Okabe et al., "Attentive statistics pooling for deep speaker embedding", Interspeech 2018: one weight a frame,
-    w = softmax over time of v' tanh(W x + b) + k. With `per_channel` every channel has its own weights, and with
-    `global_context` the attention also sees the utterance's mean and standard deviation; both together are the
-    pooling of ECAPA-TDNN (Desplanques et al., Interspeech 2020).
-    """
-
-    def __init__(
-        self, channels: int, attention_dim: int = 64, per_channel: bool = False, global_context: bool = False
-    ) -> None:
-        super().__init__()
-        self.output_dim = 2 * channels
-        self.statistics = StatisticsPooling(channels) if global_context else None
-        self.hidden = nn.Conv1d(channels * 3 if global_context else channels, attention_dim, 1)
-        self.score = nn.Conv1d(attention_dim, channels if per_channel else 1, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        seen = x
-        if self.statistics is not None:
-            context = self.statistics(x).unsqueeze(2).expand(-1, -1, x.shape[2])
-            seen = torch.cat([x, context.to(x.dtype)], dim=1)
-        weights = torch.softmax(self.score(torch.tanh(self.hidden(seen))).float(), dim=2)
-        x = x.float()
-        mean = (weights * x).sum(dim=2)
-        variance = (weights * (x - mean.unsqueeze(2)).square()).sum(dim=2)
-        return torch.cat([mean, variance.clamp(min=VARIANCE_FLOOR).sqrt()], dim=1)
+        return torch.cat(self.mean_and_deviation(x), dim=1)

@@ -1,5 +1,7 @@
 """The frame-level layer that time-delay networks share."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -13,16 +15,23 @@ class TdnnLayer(nn.Module):
     and offset of its own, as in Kaldi: the affine part of the next layer makes them redundant.
     """
 
-    def __init__(self, input_dim: int, output_dim: int, kernel: int = 1, dilation: int = 1) -> None:
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        kernel: int = 1,
+        dilation: int = 1,
+        norm_epsilon: float = KALDI_BATCH_NORM_EPSILON,
+    ) -> None:
         super().__init__()
         self.affine = nn.Conv1d(input_dim, output_dim, kernel, dilation=dilation)
-        self.norm = nn.BatchNorm1d(output_dim, eps=KALDI_BATCH_NORM_EPSILON, affine=False)
+        self.norm = nn.BatchNorm1d(output_dim, eps=norm_epsilon, affine=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.norm(torch.relu(self.affine(x)))
 
 
-def receptive_field(kernels: list[tuple[int, int]]) -> int:
+def receptive_field(kernels: Sequence[tuple[int, int]]) -> int:
     """The number of input frames behind one output frame of layers of (kernel, dilation)."""
     return 1 + sum((kernel - 1) * dilation for kernel, dilation in kernels)
 

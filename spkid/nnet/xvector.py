@@ -12,7 +12,7 @@ from torch import nn
 from spkid.nnet.registry import build_pooling, unknown_name
 from spkid.nnet.tdnn import KALDI_BATCH_NORM_EPSILON, TdnnLayer, check_frames, receptive_field
 
-CONTEXTS = [(5, 1), (3, 2), (3, 3), (1, 1), (1, 1)]  # (kernel, dilation) of the frame-level layers
+CONTEXTS = ((5, 1), (3, 2), (3, 3), (1, 1), (1, 1))  # (kernel, dilation) of the frame-level layers
 
 
 class XVector(nn.Module):
@@ -24,6 +24,8 @@ class XVector(nn.Module):
     embedding itself, which is what margin losses and cosine scoring want. At least 15 frames are needed (ValueError).
     """
 
+    contexts = CONTEXTS
+
     def __init__(
         self,
         input_dim: int,
@@ -33,6 +35,7 @@ class XVector(nn.Module):
         pooling: str = "statistics",
         pooling_options: dict[str, Any] | None = None,
         layer: str = "near",
+        norm_epsilon: float = KALDI_BATCH_NORM_EPSILON,
     ) -> None:
         super().__init__()
         if layer not in ("near", "far"):
@@ -40,19 +43,19 @@ class XVector(nn.Module):
         self.input_dim = input_dim
         self.embedding_dim = embedding_dim
         self.layer = layer
-        self.min_frames = receptive_field(CONTEXTS)
-        widths = [input_dim, *[channels] * 4, pooled_channels]
+        self.min_frames = receptive_field(self.contexts)
+        widths = [input_dim, *[channels] * (len(self.contexts) - 1), pooled_channels]
         self.frame_level = nn.Sequential(
             *[
-                TdnnLayer(before, after, kernel, dilation)
-                for (kernel, dilation), before, after in zip(CONTEXTS, widths, widths[1:], strict=False)
+                TdnnLayer(before, after, kernel, dilation, norm_epsilon)
+                for (kernel, dilation), before, after in zip(self.contexts, widths, widths[1:], strict=False)
             ]
         )
         self.pooling = build_pooling(pooling, channels=pooled_channels, **(pooling_options or {}))
         self.segment6 = nn.Linear(self.pooling.output_dim, embedding_dim)
-        self.norm6 = nn.BatchNorm1d(embedding_dim, eps=KALDI_BATCH_NORM_EPSILON, affine=False)
+        self.norm6 = nn.BatchNorm1d(embedding_dim, eps=norm_epsilon, affine=False)
         self.segment7 = nn.Linear(embedding_dim, embedding_dim)
-        self.norm7 = nn.BatchNorm1d(embedding_dim, eps=KALDI_BATCH_NORM_EPSILON, affine=False)
+        self.norm7 = nn.BatchNorm1d(embedding_dim, eps=norm_epsilon, affine=False)
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
         """The utterance statistics, (batch, pooling.output_dim)."""

@@ -1,0 +1,51 @@
+"""Networks and their importers against the originals: same weights, same input, same embedding."""
+
+import pytest
+import torch
+
+from spkid.nnet import count_parameters, pretrained
+from tests.nnet.goldens import arrays, case_input, case_weights, description, deviation
+
+torch.set_num_threads(1)
+
+FEATURE_CASES = {
+    "asv_xvector_stat_d30": "asv_beginner",
+    "asv_xvector_tap_d30": "asv_beginner",
+    "sb_ecapa_c512_mfa1536": "speechbrain",
+    "sb_ecapa_c1024": "speechbrain",
+    "ws_ecapa_glob_c512": "wespeaker",
+    "ws_xvec": "wespeaker",
+    "ws_resnet34": "wespeaker",
+}
+
+
+@pytest.mark.parametrize("case", sorted(FEATURE_CASES))
+def test_networks_of_features_are_their_originals(case):
+    source = FEATURE_CASES[case]
+    network = pretrained.load(case_weights(case), source)
+    assert count_parameters(network) == description(case)["num_parameters"]
+    with torch.no_grad():
+        embedding = network(case_input(case))
+        assert deviation(embedding, arrays(case)["hash_embedding"]) < 2e-5
+        exact = network.double()(case_input(case).double())
+    # SpeechBrain divides by a number of frames in float32 even in its float64 run.
+    assert deviation(exact, arrays(case)["hash_embedding64"]) < (2e-6 if source == "speechbrain" else 1e-7)
+
+
+def test_ecapa_counts_only_the_frames_it_is_told_to():
+    network = pretrained.load(case_weights("sb_ecapa_c512_mfa1536"), "speechbrain")
+    x = case_input("sb_ecapa_c512_mfa1536")
+    with torch.no_grad():
+        embedding = network(x, torch.tensor([200, 150]))
+    assert deviation(embedding, arrays("sb_ecapa_c512_mfa1536")["hash_embedding_len"]) < 2e-5
+    with pytest.raises(ValueError, match=r"between 1 and 200 frames but are \[201, 5\]"):
+        network(x, torch.tensor([201, 5]))
+
+
+def test_near_layers_are_the_first_affine_ones():
+    for case, layer in (("ws_xvec", "segment6"), ("asv_xvector_stat_d30", "fc1")):
+        network = pretrained.load(case_weights(case), FEATURE_CASES[case], layer="near")
+        assert getattr(network, layer).out_features == 512
+        with torch.no_grad():
+            near = network(case_input(case))
+        assert deviation(near, arrays(case)["hash_first_layer_embedding"]) < 2e-5
