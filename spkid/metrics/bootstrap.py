@@ -21,6 +21,7 @@ from spkid.metrics.cost import OperatingPoint
 
 MAX_ELEMENTS = 1 << 22  # of the largest array of one group of replicates: 32 MB
 MAX_AT_ONCE = 64
+MIN_SPEAKERS = 3
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def _checked(
     if (pairs[:, 0] == pairs[:, 1]).any():
         raise ValueError("a non-target trial has the same speaker on both sides: labels and speakers contradict")
     used, codes = np.unique(np.concatenate((target_speakers, pairs.ravel())), return_inverse=True)
-    if used.size < 3:
+    if used.size < MIN_SPEAKERS:
         raise ValueError(f"{used.size} speakers are too few to resample: intervals need three or more")
     pairs = np.sort(codes[targets.size :].reshape(-1, 2), axis=1)
     return targets, nontargets, codes[: targets.size], pairs, used.size
