@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from spkid.backend.lines import Codes, Lines
-from spkid.backend.trials import Trials, score_lines
+from spkid.backend.trials import Trials, read_scores, read_trials, score_lines
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.headers import BINARY_MARK, SIZES
 from spkid.kaldi.io import atomic_write, open_output
@@ -85,6 +85,39 @@ def read_scored_pairs(rxfilename: str) -> tuple[Trials, np.ndarray]:
         lines.digest.hexdigest(),
     )
     return trials, np.concatenate(scores)
+
+
+def read_columns(rxfilenames: Sequence[str], trials: Trials) -> np.ndarray:
+    """The scores of several files for the same trials, (trials, files) float64.
+
+    Raises:
+        InputError: what `read_scores` refuses; a trial has no score in a file, or an infinite one.
+    """
+    columns = np.empty((len(trials), len(rxfilenames)))
+    for column, name in zip(columns.T, rxfilenames, strict=True):
+        matched = read_scores(name, trials)
+        if matched.missing.any():
+            raise InputError(
+                f"{name}: no score for {np.count_nonzero(matched.missing)} of the {len(trials)} trials of "
+                f"{trials.source}, the first is {trials.pair(int(np.argmax(matched.missing)))}"
+            )
+        if not np.isfinite(matched.scores).all():
+            index = int(np.argmax(~np.isfinite(matched.scores)))
+            raise InputError(f"{name}: the score of {trials.pair(index)} is infinite")
+        column[:] = matched.scores
+    return columns
+
+
+def read_labelled_trials(rxfilename: str) -> tuple[Trials, np.ndarray]:
+    """A trial list with its labels (trials,) bool.
+
+    Raises:
+        InputError: what `read_trials` refuses; the list has no labels.
+    """
+    trials = read_trials(rxfilename)
+    if trials.is_target is None:
+        raise InputError(f"{rxfilename}: the trials have no labels (target or nontarget) to train on")
+    return trials, trials.is_target
 
 
 def _check_finite(
