@@ -19,7 +19,8 @@ corpus=                    # folder with WAVE, train and perhaps test; empty: do
 dev_speakers=15            # 0: no development set, train on them too
 speeds="0.9 1.1"           # of the copies of the training speakers, which are further speakers to train on
 train_config=conf/lde_xvector.yaml
-cmn=none                   # what stage 2 records, as the configuration wants it
+input=                     # features of the network: empty for filter banks, _mfcc for MFCC
+cmn=none                   # its mean normalisation, as the configuration says
 lda_dim=100
 data=data
 exp=exp
@@ -39,29 +40,33 @@ if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
 fi
 
 if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
-  echo "Stage 1: MFCC and energy VAD"
+  echo "Stage 1: MFCC for voice activity and the baseline, filter banks for the network"
   for set in train_sp $sets; do
-    steps/make_mfcc.py --nj "$nj" --cmd "$cmd" --mfcc-config conf/mfcc.conf "$data/$set" "$exp/make_mfcc" "$data/mfcc"
-    steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" --vad-config conf/vad.conf "$data/$set" "$exp/make_vad" "$data/mfcc"
+    mfcc=$data/${set}_mfcc
+    utils/copy_data_dir.py "$data/$set" "$mfcc"
+    steps/make_mfcc.py --nj "$nj" --cmd "$cmd" --mfcc-config conf/mfcc.conf "$mfcc" "$exp/make_mfcc" "$data/mfcc"
+    steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" --vad-config conf/vad.conf "$mfcc" "$exp/make_vad" "$data/mfcc"
+    steps/make_fbank.py --nj "$nj" --cmd "$cmd" --fbank-config conf/fbank.conf "$data/$set" "$exp/make_fbank" "$data/fbank"
+    cp "$mfcc/vad.scp" "$data/$set/vad.scp"
   done
 fi
 
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
   echo "Stage 2: features for training: utterances with enough speech; the rest of the work is done while reading"
   steps/prepare_feats_for_egs.py --nj "$nj" --cmd "$cmd" --on-the-fly true --cmn "$cmn" --min-frames 50 \
-    "$data/train_sp" "$data/train_egs" "$exp/train_egs"
+    "$data/train_sp$input" "$data/train_egs$input" "$exp/train_egs"
 fi
 
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
   echo "Stage 3: training of the network"
-  steps/train.py --config "$train_config" "$data/train_egs" "$system"
+  steps/train.py --config "$train_config" "$data/train_egs$input" "$system"
 fi
 
 if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
   echo "Stage 4: a vector of each utterance: x-vector, and MFCC statistics to compare with"
   for set in train_sp $sets; do
-    steps/extract_xvectors.py --nj "$nj" --cmd "$cmd" "$system" "$data/$set" "$system/xvectors_$set"
-    steps/extract_statistics.py "$data/$set" "$baseline/xvectors_$set"
+    steps/extract_xvectors.py --nj "$nj" --cmd "$cmd" "$system" "$data/$set$input" "$system/xvectors_$set"
+    steps/extract_statistics.py "$data/${set}_mfcc" "$baseline/xvectors_$set"
   done
 fi
 

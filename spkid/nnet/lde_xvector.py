@@ -9,6 +9,8 @@ layer and loss function in end-to-end speaker and language recognition system", 
 hidden layers. With a hundred training speakers that matters: hidden layers soon learn these speakers by heart.
 """
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -18,12 +20,14 @@ from spkid.nnet.tdnn import check_frames
 STRIDE = 2  # frames, of the first layer
 WINDOW = 2  # frames to each side of a regression for time derivatives
 RELEVANCE = 4.0  # frames that pull a class's mean to its centre, as in the adaptation of Gaussian mixtures
+VARIANCE_FLOOR = 1.0e-5  # the root of 0 has no gradient
 
 
 class LdeXVector(nn.Module):
-    """(batch, frames, input_dim) cepstra without mean normalisation -> (batch, embedding_dim).
+    """(batch, frames, input_dim) log mel energies without mean normalisation -> (batch, embedding_dim).
 
     Args:
+        num_ceps: cepstra (the first ones of a cosine transform of the mel energies) that are averaged.
         classes: how many sounds are told apart.
         channels: width of the two layers that do it.
         dropout: share of the utterance's description that is hidden from the affine layer in training.
@@ -32,13 +36,21 @@ class LdeXVector(nn.Module):
     """
 
     def __init__(
-        self, input_dim: int, embedding_dim: int = 192, classes: int = 32, channels: int = 64, dropout: float = 0.2
+        self,
+        input_dim: int,
+        embedding_dim: int = 192,
+        num_ceps: int = 24,
+        classes: int = 32,
+        channels: int = 64,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
+        if not 0 < num_ceps <= input_dim:
+            raise ValueError(f"num_ceps is {num_ceps}: there are as many cepstra as mel energies, {input_dim}, at most")
         self.input_dim = input_dim
         self.embedding_dim = embedding_dim
         self.min_frames = 3
-        self.scale = nn.BatchNorm1d(input_dim, affine=False)
+        self.level = nn.BatchNorm1d(input_dim, affine=False)
         self.assignment = nn.Sequential(
             nn.Conv1d(input_dim, channels, 5, stride=STRIDE, padding=2),
             nn.ReLU(),
@@ -48,8 +60,9 @@ class LdeXVector(nn.Module):
             nn.BatchNorm1d(channels),
             nn.Conv1d(channels, classes, 1),
         )
-        dims = 2 * input_dim  # cepstra and their derivatives
-        self.scale_deltas = nn.BatchNorm1d(input_dim, affine=False)
+        dims = 2 * num_ceps  # cepstra and their derivatives
+        self.register_buffer("cosines", _cosine_transform(num_ceps, input_dim))
+        self.scale = nn.BatchNorm1d(dims, affine=False)
         self.centres = nn.Parameter(torch.zeros(classes, dims))
         description = classes * dims + 2 * dims
         self.embedding = nn.Sequential(
@@ -61,10 +74,13 @@ class LdeXVector(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)
-        x = self.scale(x.transpose(1, 2))
-        posteriors = torch.softmax(self.assignment(x - x.mean(dim=2, keepdim=True)).float(), dim=1)
-        frames = torch.cat([x, self.scale_deltas(_derivative(x))], dim=1)[:, :, ::STRIDE].float()
-        return self.embedding(self.describe(posteriors, frames))
+        x = x.transpose(1, 2)
+        posteriors = torch.softmax(self.assignment(self.level(x - x.mean(dim=2, keepdim=True))).float(), dim=1)
+        with torch.autocast(x.device.type, enabled=False):
+            cepstra = self.cosines @ x.float()
+            frames = self.scale(torch.cat([cepstra, _derivative(cepstra)], dim=1))[:, :, ::STRIDE]
+            description = self.describe(posteriors, frames)
+        return self.embedding(description)
 
     def describe(self, posteriors: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         """(batch, classes, frames) and (batch, dims, frames) -> (batch, classes * dims + 2 * dims), float32.
@@ -72,12 +88,19 @@ class LdeXVector(nn.Module):
         Per class the mean distance from its centre, shrunk towards 0 where the class was seldom heard; then the mean
         and the standard deviation over all frames.
         """
-        with torch.autocast(frames.device.type, enabled=False):
-            counts = posteriors.sum(dim=2)
-            sums = posteriors @ frames.transpose(1, 2)
-            means = (sums - counts.unsqueeze(2) * self.centres) / (counts.unsqueeze(2) + RELEVANCE)
-            average, variance = frames.mean(dim=2), frames.var(dim=2, unbiased=False)
-            return torch.cat([means.flatten(1), average, (variance + 1.0e-5).sqrt()], dim=1)
+        counts = posteriors.sum(dim=2, keepdim=True)
+        sums = posteriors @ frames.transpose(1, 2)
+        means = (sums - counts * self.centres) / (counts + RELEVANCE)
+        average, variance = frames.mean(dim=2), frames.var(dim=2, unbiased=False)
+        return torch.cat([means.flatten(1), average, (variance + VARIANCE_FLOOR).sqrt()], dim=1)
+
+
+def _cosine_transform(rows: int, columns: int) -> torch.Tensor:
+    """The first `rows` of the orthonormal type-II cosine transform of `columns` values, (rows, columns)."""
+    angles = torch.outer(torch.arange(rows), torch.arange(columns) + 0.5) * (math.pi / columns)
+    transform = torch.cos(angles) * math.sqrt(2.0 / columns)
+    transform[0] /= math.sqrt(2.0)
+    return transform
 
 
 def _derivative(x: torch.Tensor) -> torch.Tensor:
