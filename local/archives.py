@@ -75,12 +75,14 @@ def extract(archive: Path, directory: Path) -> None:
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
         with tarfile.open(archive) as tar:
+            if hasattr(tarfile, "data_filter"):  # not in the Python 3.11.2 of Debian 12
+                tar.extraction_filter = tarfile.data_filter
             members = tar.getmembers()
             for member in members:
                 _check_member(member, archive)
             unpacked.mkdir(parents=True)
             for member in progress(members, f"unpacking {archive.name}", unit="files"):
-                tar.extract(member, unpacked, filter="data")
+                tar.extract(member, unpacked, set_attrs=False)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         shutil.rmtree(unpacked, ignore_errors=True)
         if isinstance(error, OSError) and error.errno is not None:
