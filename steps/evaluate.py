@@ -142,8 +142,11 @@ class Evaluate(Program):
                     for name, column in columns.items()
                     for row in evaluation.break_down(name, Column(column.values, column.codes[used]))
                 ]
+                pictures["confusion.png"] = b""
                 if top_k:
-                    measures["identification"], pictures["confusion.png"] = evaluation.identify(top_k, self.rank_by)
+                    measures["identification"], pictures["confusion.png"] = evaluation.identify(
+                        top_k, self.rank_by, sides
+                    )
             results = {"name": self.name, **measures, **self._origin(scores, listed, matched, sides)}
             self._write(out, results, pictures)
             shown = {**measures, "min_dcf": {point.name: measures["min_dcf"][point.name] for point in COMMON_POINTS}}
@@ -201,12 +204,15 @@ class Evaluate(Program):
 
     def _write(self, out: Path, results: dict[str, Any], pictures: dict[str, bytes]) -> None:
         for name, content in pictures.items():
+            if not content:
+                (out / name).unlink(missing_ok=True)  # of an earlier run
+                continue
             with atomic_write(out / name, "wb") as stream:
                 stream.write(content)
         with atomic_write(out / "results.md") as stream:
             stream.write(markdown_report(self.name, results))
         with atomic_write(out / "report.html") as stream:
-            stream.write(html_report(self.name, results, pictures))
+            stream.write(html_report(self.name, results, {name: png for name, png in pictures.items() if png}))
         with atomic_write(out / "results.json") as stream:
             json.dump(results, stream, indent=1, ensure_ascii=False, allow_nan=False)
             stream.write("\n")
@@ -248,9 +254,10 @@ class Evaluation:
         }
 
     def break_down(self, name: str, column: Column) -> list[dict[str, Any]]:
-        """The main numbers by the values of a column. Where a value has trials of one kind alone, it borrows the others.
+        """The main numbers by the values of a column.
 
-        Without all targets, say, there would be nothing to set the false alarms of cross-gender trials against.
+        A value that has trials of one kind alone borrows all those of the other: the false alarms of cross-gender
+        trials, say, have no targets of their own to be set against.
         """
         rows = []
         for code, value in enumerate(column.values):
@@ -270,20 +277,22 @@ class Evaluation:
             rows.append(row | ({"confidence": confidence} if confidence else {}))
         return rows
 
-    def identify(self, top_k: Sequence[int], rank_by: str) -> tuple[dict[str, Any], bytes]:
-        """How often the right candidate is among the best, and the picture of who was taken for whom."""
-        sides = {"test": (self.trials.test, self.trials.enroll), "enroll": (self.trials.enroll, self.trials.test)}
-        questions, candidates = sides[rank_by]
-        names = self.trials.enroll_ids if rank_by == "test" else self.trials.test_ids
+    def identify(self, top_k: Sequence[int], rank_by: str, sides: TrialSides) -> tuple[dict[str, Any], bytes]:
+        """How often the right candidate is among the best, and the picture of who was taken for whom.
+
+        Candidates count as their speakers where those are known. More than a picture can show: no picture.
+        """
+        enroll, test = (self.trials.enroll_ids, self.trials.enroll), (self.trials.test_ids, self.trials.test)
+        (_, questions), (ids, candidates) = (test, enroll) if rank_by == "test" else (enroll, test)
         found = identify(questions, self.is_target, self.values)
-        truth, decided = candidates[found.truth], candidates[found.decided]
-        used, codes = np.unique(np.concatenate((truth, decided)), return_inverse=True)
-        truth, decided = codes[: truth.size], codes[truth.size :]
-        names = [names[code] for code in used]
+        of_trial = np.concatenate((candidates[found.truth], candidates[found.decided]))
+        names, codes = np.unique([sides.speaker(ids[code]) or ids[code] for code in of_trial], return_inverse=True)
+        truth, decided = np.split(codes, 2)
+        names = names.tolist()
         picture = b""
-        if used.size <= MAX_CONFUSED_CLASSES:
-            confusion = confusion_matrix(truth, decided, used.size)
-            picture = _picture(plot_confusion, confusion, names, "Truth and decision")
+        if len(names) <= MAX_CONFUSED_CLASSES:
+            confusion = confusion_matrix(truth, decided, len(names))
+            picture = _picture(plot_confusion, confusion, names, "Who was taken for whom")
         wrong, times = np.unique(np.column_stack((truth, decided))[truth != decided], axis=0, return_counts=True)
         return {
             "question": rank_by,

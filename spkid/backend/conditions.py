@@ -56,6 +56,7 @@ class TrialSides:
         self.data = data
         self.source = " and ".join(directory.path("utt2spk") for directory in data)
         self.utt2spk = self.merged("utt2spk")
+        self.known_speakers = set(self.utt2spk.values())
         self.models = models or {}
 
     def merged(self, name: str) -> dict[str, str]:
@@ -81,8 +82,7 @@ class TrialSides:
         Raises:
             InputError: an id has no speaker or a model has two, or a label contradicts the speakers.
         """
-        known = set(self.utt2spk.values())
-        enroll = [self._speaker(key, known) for key in self.trials.enroll_ids]
+        enroll = [self.speaker(key) for key in self.trials.enroll_ids]
         test = [self.utt2spk.get(key) for key in self.trials.test_ids]
         ids = zip((*self.trials.enroll_ids, *self.trials.test_ids), (*enroll, *test), strict=True)
         unknown = list(dict.fromkeys(key for key, speaker in ids if speaker is None))
@@ -102,13 +102,18 @@ class TrialSides:
             )
         return left, right
 
-    def _speaker(self, enroll_id: str, known: set[str]) -> str | None:
-        if enroll_id in self.models:
-            speakers = {self.utt2spk.get(key) for key in self.models[enroll_id]}
+    def speaker(self, key: str) -> str | None:
+        """The speaker of an enrolment or a test utterance, None where it is not known.
+
+        Raises:
+            InputError: a model is made of utterances of several speakers.
+        """
+        if key in self.models:
+            speakers = {self.utt2spk.get(utterance) for utterance in self.models[key]}
             if len(speakers) > 1 and None not in speakers:
-                raise InputError(f"the model {enroll_id} is made of utterances of {len(speakers)} speakers")
+                raise InputError(f"the model {key} is made of utterances of {len(speakers)} speakers")
             return None if None in speakers else next(iter(speakers))
-        return self.utt2spk.get(enroll_id, enroll_id if enroll_id in known else None)
+        return self.utt2spk.get(key, key if key in self.known_speakers else None)
 
     def self_comparisons(self) -> int:
         """Trials whose test utterance is one of those the model was made of."""
@@ -148,12 +153,10 @@ class TrialSides:
         return columns
 
     def _categories(self, column: str, facts: Mapping[str, str], by_speaker: bool) -> dict[str, Column]:
-        known = set(self.utt2spk.values())
-
         def category(key: str, utterances: Sequence[str]) -> str:
             if by_speaker:
                 found = {facts.get(self.utt2spk.get(utterance, ""), UNKNOWN) for utterance in utterances}
-                found = found or {facts.get(key, UNKNOWN) if key in known else UNKNOWN}
+                found = found or {facts.get(key, UNKNOWN) if key in self.known_speakers else UNKNOWN}
             else:
                 found = {facts.get(utterance, UNKNOWN) for utterance in utterances} or {UNKNOWN}
             return "+".join(sorted(found))

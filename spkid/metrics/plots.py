@@ -95,7 +95,14 @@ def plot_roc(file: str | os.PathLike | BinaryIO, systems: Mapping[str, TrialScor
     for colour, (name, scores) in zip(_colours(len(systems)), systems.items(), strict=True):
         false_alarm, miss = _corners(scores.rates)
         rate, _ = DEFINITIONS["brentq"](scores)
-        axes.plot(false_alarm, 1 - miss, color=colour, linewidth=1.8, label=f"{name}  EER {_percent(rate)}", zorder=3)
+        axes.plot(
+            false_alarm,
+            1 - miss,
+            color=colour,
+            linewidth=1.8,
+            label=f"{name}  EER {_percent(rate)} (interpolated)",
+            zorder=3,
+        )
         axes.plot(rate, 1 - rate, "o", color=colour, markersize=7, markeredgecolor="white", zorder=4)
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01))
     axes.set_aspect("equal")
@@ -148,10 +155,12 @@ def plot_calibration(
     Reference: Brümmer, "Measuring, refining and calibrating speaker and language information extracted from speech",
     2010 (normalised Bayes error rates).
     """
-    figure, axes = _figure(title, width=11.0, height=5.0, columns=2)
+    figure, axes = _figure(title, width=11.0, height=5.4, columns=2)
     _draw_reliability(axes[0], scores)
     _draw_bayes_errors(axes[1], scores, point)
-    _finish(figure, axes, file, legend="best")
+    for part in axes:  # below, where no curve runs
+        part.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, frameon=False, fontsize=9)
+    figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
 
 
 def plot_confusion(file: str | os.PathLike | BinaryIO, confusion: np.ndarray, names: Sequence[str], title: str) -> None:
@@ -163,7 +172,7 @@ def plot_confusion(file: str | os.PathLike | BinaryIO, confusion: np.ndarray, na
         names: (classes,) written beside the rows and below the columns where there is room for them.
         title: the line above the picture.
     """
-    figure, axes = _figure(title)
+    figure, axes = _figure(title, width=6.8)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.grid(visible=False)
@@ -185,23 +194,21 @@ def plot_confusion(file: str | os.PathLike | BinaryIO, confusion: np.ndarray, na
 def _draw_reliability(axes: Axes, scores: TrialScores) -> None:
     stated, observed = reliability(scores)
     finite = np.isfinite(observed)
-    low, high = float(stated.min()), float(stated.max())
-    margin = 0.05 * (high - low) or 0.5
-    limits = np.array([low - margin, high + margin])
+    margin = 0.05 * (stated[-1] - stated[0]) or 0.5
+    limits = np.array([stated[0] - margin, stated[-1] + margin])
     label = "a log-likelihood ratio"
     axes.plot(limits, limits, color=QUIET, linewidth=1, linestyle=(0, (4, 4)), label=label, zorder=1)
     style = {"color": COLOURS[0], "linestyle": "none", "markersize": 6, "zorder": 3, "clip_on": False}
     axes.plot(stated[finite], observed[finite], "o", markeredgecolor="white", label="these scores", **style)
-    bottom, top = min([*observed[finite], low]), max([*observed[finite], high])
-    room = 0.06 * (top - bottom) or 0.5
-    bottom, top = bottom - room, top + room
+    bottom, top = min([*observed[finite], -1]), max([*observed[finite], 1])
+    bottom, top = bottom - 0.1 * (top - bottom), top + 0.1 * (top - bottom)
     for marker, sign, edge, label in (("^", 1, top, "targets only"), ("v", -1, bottom, "non-targets only")):
         alone = stated[observed == sign * np.inf]
         if alone.size:
             axes.plot(alone, np.full(alone.size, edge), marker, markerfacecolor="white", label=label, **style)
     axes.set(xlim=limits, ylim=(bottom, top))
     axes.set_xlabel("score")
-    axes.set_ylabel("observed log-likelihood ratio of trials with such scores")
+    axes.set_ylabel("log-likelihood ratio observed")
 
 
 def _draw_bayes_errors(axes: Axes, scores: TrialScores, point: OperatingPoint) -> None:
@@ -222,7 +229,7 @@ def _colours(count: int) -> list[str]:
     return [COLOURS[index % len(COLOURS)] for index in range(count)]
 
 
-def _figure(title: str, width: float = 6.6, height: float = 6.6, columns: int = 1) -> tuple[Figure, Any]:
+def _figure(title: str, width: float = 5.8, height: float = 5.8, columns: int = 1) -> tuple[Figure, Any]:
     """A figure and its axes; several of them side by side are an array."""
     from matplotlib.figure import Figure
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Mapping
 from html import escape
 
 from spkid.metrics.sections import Results, Section, Table, headline, sections
 
+LONG = 60  # characters: cells of more are wrapped
 PICTURE_TEXTS = {
     "scores.png": "Histograms of the scores of target and non-target trials, with the threshold.",
     "det.png": "Detection error tradeoff: misses against false alarms on normal-deviate axes.",
@@ -42,9 +44,12 @@ th, td { padding: 0.35rem 1.4rem 0.35rem 0; text-align: right; vertical-align: t
   border-bottom: 1px solid var(--line); }
 th:last-child, td:last-child { padding-right: 0; }
 th { color: var(--soft); font-weight: 500; border-bottom-color: var(--soft); }
-.label { text-align: left; overflow-wrap: anywhere; }
+td, th { white-space: nowrap; }
+.label { text-align: left; }
+.long { white-space: normal; overflow-wrap: anywhere; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.25rem; }
 figure { margin: 1rem 0 0; }
+figure.square { max-width: 38rem; }
 figure img { display: block; width: 100%; height: auto; border-radius: 0.4rem; }
 figcaption { margin-top: 0.4rem; color: var(--soft); font-size: 0.85rem; }
 pre { margin: 0.5rem 0 0; padding: 0.9rem 1.1rem; border-radius: 0.4rem; background: var(--tint); font-size: 0.85rem;
@@ -117,4 +122,8 @@ def _table(table: Table) -> str:
 def _figure(name: str, png: bytes) -> str:
     data = base64.b64encode(png).decode("ascii")
     text = escape(PICTURE_TEXTS.get(name, name))
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    width, height = struct.unpack(">II", png[16:24])  # of the PNG's first chunk
+    kind = ' class="square"' if width < 1.3 * height else ""
+    return (
+        f'<figure{kind}><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    )

@@ -11,6 +11,8 @@ from spkid.metrics.cost import OperatingPoint
 
 Results = Mapping[str, Any]
 NONE = "–"
+HARDLY_HELPS = 0.95  # normalised cost
+FEW_SPEAKERS = 30
 DEFINITION_TEXTS = {
     "kaldi": "Kaldi's compute-eer",
     "trainer": "larger rate at the nearest corner of the ROC (VoxCeleb trainer)",
@@ -78,7 +80,7 @@ def _threshold(results: Results) -> Section:
     point = OperatingPoint(decision["p_target"], decision["c_miss"], decision["c_fa"])
     best, bayes = decision["empirical"], decision["bayes"]
     paragraphs = [
-        f"Asked for: {percent(point.p_target)} of the trials are target trials, a miss costs {point.c_miss:g} and a "
+        f"Asked for: {100 * point.p_target:g}% of the trials are target trials, a miss costs {point.c_miss:g} and a "
         f"false alarm costs {point.c_fa:g}."
     ]
     if best["threshold"] is None:
@@ -94,12 +96,17 @@ def _threshold(results: Results) -> Section:
             f"the non-targets{right} at this prior. The threshold is the cheapest one on these very scores; "
             "on other data expect a little worse, and choose it on a development set."
         )
+        if best["dcf"] > HARDLY_HELPS:
+            paragraphs.append(
+                f"At this prior and these costs the scores hardly help: rejecting or accepting everything costs 1, the "
+                f"best threshold {best['dcf']:.3f}."
+            )
     ends = ((results.get("confidence") or {}).get("threshold") or {}).get(point.name)
     if ends and None not in ends:
         text = (
             f"Over resampled speakers the cheapest threshold lies between {_score(ends[0])} and {_score(ends[1])} in "
         )
-        paragraphs.append(f"{text}{percent(results['confidence']['level'])} of the cases.")
+        paragraphs.append(f"{text}{100 * results['confidence']['level']:g}% of the cases.")
     lost = bayes["dcf"] - best["dcf"]
     verdict = (
         "these scores can be used that way"
@@ -153,9 +160,10 @@ def _about_confidence(found: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     undefined = f"; {found['undefined']} replicates without trials of both kinds left out" if found["undefined"] else ""
+    few = "; with so few speakers they are rough" if found["speakers"] < FEW_SPEAKERS else ""
     return [
         f"Intervals of {100 * found['level']:g}%: percentiles of {found['replicates']:,} bootstrap replicates over "
-        f"{found['speakers']:,} speakers (seed {found['seed']}{undefined})."
+        f"{found['speakers']:,} speakers (seed {found['seed']}{undefined}){few}."
     ]
 
 
@@ -189,12 +197,13 @@ def _with_ranges(
 def _conditions(results: Results) -> Section:
     points = list(results["min_dcf"])
     with_ranges = any("confidence" in row for row in results["conditions"])
-    rows, borrowed = [], False
+    rows, borrowed, last = [], False, ""
     for row in results["conditions"]:
         counts = [f"{row[kind]:,}{'*' if kind in row['borrowed'] else ''}" for kind in ("targets", "nontargets")]
         borrowed = borrowed or bool(row["borrowed"])
         costs = [_three((row["min_dcf"].get(point) or {}).get("value")) for point in points]
-        cells = [row["column"], row["value"], *counts, percent(row["eer"])]
+        name, last = "" if row["column"] == last else row["column"], row["column"]
+        cells = [name, row["value"], *counts, percent(row["eer"])]
         if with_ranges:
             cells.append(_range((row.get("confidence") or {}).get("eer"), percent))
         rows.append([*cells, *costs])
@@ -210,11 +219,12 @@ def _identification(results: Results) -> Section:
     found = results["identification"]
     sizes = found["candidates"]
     among = f"{sizes['min']:,}" if sizes["min"] == sizes["max"] else f"{sizes['min']:,} to {sizes['max']:,}"
-    text = f"{found['questions']:,} {found['question']} questions, each with {among} candidates; ties count as wrong."
+    side = "test utterances" if found["question"] == "test" else "enrolments"
+    text = f"Who is it? {found['questions']:,} {side}, each with {among} candidates; ties count as wrong."
     if found["unanswerable"]:
-        text += f" {found['unanswerable']:,} questions have no right answer among their candidates and are left out."
+        text += f" {found['unanswerable']:,} more have no right answer among their candidates and are left out."
     rows = [[f"top {k}", percent(rate)] for k, rate in found["top_k"].items()]
-    tables = [Table(("right answer among the best", "questions"), rows)]
+    tables = [Table(("right answer", "share"), rows)]
     if found.get("confusions"):
         rows = [[row["truth"], row["decided"], f"{row['count']:,}"] for row in found["confusions"]]
         tables.append(Table(("truth", "most often taken for", "times"), rows, num_labels=2))
