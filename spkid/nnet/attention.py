@@ -26,8 +26,8 @@ class FrameAttention(nn.Module):
         per_channel: every channel has its own weights.
         global_context: the hidden layer also sees the utterance's mean and standard deviation of every channel.
         hidden: what follows the hidden layer's affine part. "tanh": Okabe et al., "Attentive statistics pooling for
-            deep speaker embedding", Interspeech 2018; "relu": asv_beginner; "relu_norm": ReLU and batch normalisation (VoxCeleb trainer);
-            "relu_norm_tanh": both (SpeechBrain's ECAPA-TDNN).
+            deep speaker embedding", Interspeech 2018; "relu": asv_beginner; "relu_norm": ReLU and batch normalisation
+            (VoxCeleb trainer); "relu_norm_tanh": all three (SpeechBrain's ECAPA-TDNN).
         score_bias: a constant added to all scores of a channel changes nothing, but published networks have it.
         bounded_score: tanh of the score, as asv_beginner.
         unbiased_context, context_epsilon: how the context's variance is taken, and what is added to it.

@@ -44,13 +44,17 @@ class DeviationPooling(nn.Module):
     Args:
         unbiased: divide by frames - 1 instead of frames.
         epsilon: is added to the variance before the root (WeSpeaker: 1e-7, 3D-Speaker: 1e-8).
+        floor: the smallest variance; below it there is no gradient.
     """
 
-    def __init__(self, channels: int, unbiased: bool = False, epsilon: float = 0.0) -> None:
+    def __init__(
+        self, channels: int, unbiased: bool = False, epsilon: float = 0.0, floor: float = VARIANCE_FLOOR
+    ) -> None:
         super().__init__()
         self.output_dim = channels
         self.unbiased = unbiased
         self.epsilon = epsilon
+        self.floor = floor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.mean_and_deviation(x)[1]
@@ -63,7 +67,7 @@ class DeviationPooling(nn.Module):
         # One frame has no unbiased variance; its biased one, 0, is what is wanted of it.
         divisor = max(x.shape[2] - 1, 1) if self.unbiased else x.shape[2]
         variance = squares.sum(dim=2) / divisor + self.epsilon
-        return mean, variance.clamp(min=VARIANCE_FLOOR).sqrt()
+        return mean, variance.clamp(min=self.floor).sqrt()
 
 
 class StatisticsPooling(DeviationPooling):
@@ -72,8 +76,10 @@ class StatisticsPooling(DeviationPooling):
     Snyder et al., "X-vectors: robust DNN embeddings for speaker recognition", ICASSP 2018.
     """
 
-    def __init__(self, channels: int, unbiased: bool = False, epsilon: float = 0.0) -> None:
-        super().__init__(channels, unbiased, epsilon)
+    def __init__(
+        self, channels: int, unbiased: bool = False, epsilon: float = 0.0, floor: float = VARIANCE_FLOOR
+    ) -> None:
+        super().__init__(channels, unbiased, epsilon, floor)
         self.output_dim = 2 * channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

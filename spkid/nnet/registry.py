@@ -20,6 +20,9 @@ NETWORKS = {
     "etdnn": "spkid.nnet.etdnn:ExtendedTdnn",
     "ecapa_tdnn": "spkid.nnet.ecapa_tdnn:EcapaTdnn",
     **{f"resnet{depth}": f"spkid.nnet.resnet:ResNet{depth}" for depth in (18, 34, 50, 101, 152, 221, 293)},
+    "campplus": "spkid.nnet.campplus:CamPlusPlus",
+    "eres2net": "spkid.nnet.eres2net:ERes2Net",
+    "redimnet": "spkid.nnet.redimnet:ReDimNet",
 }
 
 POOLINGS = {

@@ -16,6 +16,11 @@ FEATURE_CASES = {
     "ws_ecapa_glob_c512": "wespeaker",
     "ws_xvec": "wespeaker",
     "ws_resnet34": "wespeaker",
+    "ws_campplus_512": "wespeaker",
+    "ds3_campplus_192": "3dspeaker",
+    "ds3_eres2net_base_192": "3dspeaker",
+    "ws_redimnet_b0": "wespeaker",
+    "ws_redimnet_b2": "wespeaker",
 }
 
 

@@ -3,15 +3,24 @@
 import pytest
 import torch
 
-from spkid.nnet import build_pooling, published
+from spkid.nnet import build_pooling
 from spkid.nnet.pretrained import fit, rename
-from spkid.nnet.published import ASV_XVECTOR, SPEECHBRAIN_ECAPA, WESPEAKER_POOLING
+from spkid.nnet.published.asv_beginner import ASV_XVECTOR
+from spkid.nnet.published.speechbrain import SPEECHBRAIN_ECAPA
+from spkid.nnet.published.wespeaker import ASTP as PUBLISHED_ASTP
+from spkid.nnet.published.wespeaker import WESPEAKER_POOLING
 from tests.nnet.goldens import arrays, description, deviation, hashed_weights, tensor
 
 torch.set_num_threads(1)
 
-ASTP = {"attention_dim": 128, "per_channel": True, **published.ASTP}
-SPEECHBRAIN = {"attention_dim": 128, "per_channel": True, "hidden": "relu_norm_tanh", "variance_floor": 1e-12, "context_epsilon": 1e-12}
+ASTP = {"attention_dim": 128, "per_channel": True, **PUBLISHED_ASTP}
+SPEECHBRAIN = {
+    "attention_dim": 128,
+    "per_channel": True,
+    "hidden": "relu_norm_tanh",
+    "variance_floor": 1e-12,
+    "context_epsilon": 1e-12,
+}
 CASES = {
     "ws_tap": ("mean", {}),
     "ws_tsdp": ("deviation", {"unbiased": True, "epsilon": 1e-7}),
