@@ -103,8 +103,8 @@ TEST_VOICES = _voices("""
     m17 en-us             m3       54 45 172
     m18 en                m1       40 60 182
     m19 en-gb-x-rp        Gene     48 50 163
-    m20 en-us             antonio  44 55 177
-    m21 en-029            victor   57 45 168
+    m20 en-us             Hugo     46 55 177
+    m21 en-029            Diogo    56 45 168
     m22 en-gb-x-gbclan    robert   50 60 187
 """)
 

@@ -81,7 +81,7 @@ def record(speech: np.ndarray, rate: int, random: np.random.Generator) -> np.nda
 
     The room's response is the direct path and an exponentially decaying Gaussian tail (T60 0.1 to 0.5 s, 3 to 15 dB
     under the direct path). The microphone tilts the spectrum by up to 3 dB an octave, up or down. The noise's power
-    falls as 1/f^0 to 1/f^2 and lies 5 to 25 dB under the speech. Up to half a second without speech at either end.
+    falls as 1/f^0 to 1/f^2 and lies 5 to 20 dB under the speech. Up to half a second without speech at either end.
     """
     from scipy import fft
 
@@ -100,7 +100,7 @@ def record(speech: np.ndarray, rate: int, random: np.random.Generator) -> np.nda
 
     colour = 2 ** (-random.uniform(0, 2) * octaves / 2)
     noise = fft.irfft(fft.rfft(random.standard_normal(size)) * colour, size)[: len(speech)]
-    noise *= np.sqrt(np.mean(recording**2) / np.mean(noise**2)) * 10 ** (-random.uniform(5, 25) / 20)
+    noise *= np.sqrt(np.mean(recording**2) / np.mean(noise**2)) * 10 ** (-random.uniform(5, 20) / 20)
 
     recording += noise
     recording *= 10 ** (random.uniform(-32, -20) / 20) / np.sqrt(np.mean(recording**2))
