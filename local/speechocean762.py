@@ -78,11 +78,12 @@ def is_complete(corpus: Path) -> bool:
     return all(path.is_file() for path in tables) and not any(missing_files(read_half(corpus, half)) for half in HALVES)
 
 
-def split_speakers(train: list[str], test: list[str], num_dev: int) -> dict[str, list[str]]:
+def split_speakers(train: list[str], test: list[str], num_dev: int, group: int = 0) -> dict[str, list[str]]:
     """The speakers of each set, sorted: {"train": ..., "dev": ..., "test": ...}; no "dev" where num_dev is 0.
 
     train, test: the speakers of the published halves. Where there is no test half the last TEST_SPEAKERS of the train
-    half stand in for it. The development speakers are spread evenly over the sorted rest.
+    half stand in for it. The development speakers are spread evenly over the sorted rest; another `group` of them
+    shares none with the first, for cross-validation.
     """
     train, test = sorted(train), sorted(test)
     if not test:
@@ -92,7 +93,10 @@ def split_speakers(train: list[str], test: list[str], num_dev: int) -> dict[str,
             f"{len(train)} + {len(test)} speakers are too few for {num_dev} development speakers, 2 training speakers "
             f"and 2 test speakers"
         )
-    dev = train[:: len(train) // num_dev][:num_dev] if num_dev else []
+    groups = len(train) // num_dev if num_dev else 1
+    if group >= groups:
+        raise InputError(f"there is no development group {group}: {len(train)} speakers make {groups}, counted from 0")
+    dev = train[group::groups][:num_dev]
     sets = {"train": [speaker for speaker in train if speaker not in set(dev)], "dev": dev, "test": test}
     return {name: speakers for name, speakers in sets.items() if speakers}
 
@@ -178,6 +182,7 @@ class Prepare(Program):
     dev_speakers = cli.SwitchAttr(
         "--dev-speakers", cli.Range(0, 100), default=DEV_SPEAKERS, help="0: no development set, all others train"
     )
+    dev_group = cli.SwitchAttr("--dev-group", cli.Range(0, 100), default=0, help="another set of development speakers")
     seed = cli.SwitchAttr("--seed", int, default=0, help="of the draw of the balanced trials")
     force = cli.Flag("--force", help="repeat the step even if nothing has changed")
 
@@ -190,7 +195,7 @@ class Prepare(Program):
         names = ["train", *(["dev"] if self.dev_speakers else []), "test"]
         outputs = [data / name / file for name in names for file in ("wav.scp", "utt2spk", "spk2utt", "utt2dur")]
         outputs += [data / name / file for name in names[1:] for file in ("trials", "trials_balanced")]
-        options = {"dev_speakers": self.dev_speakers, "seed": self.seed}
+        options = {"dev_speakers": self.dev_speakers, "dev_group": self.dev_group, "seed": self.seed}
         with Step("speechocean762_prepare", data / ".speechocean762", inputs, options, outputs, self.force) as step:
             if step.is_done:
                 return 0
@@ -198,7 +203,7 @@ class Prepare(Program):
             everything = [one for half in halves for one in utterances[half]]
             _check(everything)
             published = [sorted({one.speaker for one in utterances.get(half, [])}) for half in HALVES]
-            sets = split_speakers(*published, self.dev_speakers)
+            sets = split_speakers(*published, self.dev_speakers, self.dev_group)
             for name, speakers in sets.items():
                 members = [one for one in everything if one.speaker in set(speakers)]
                 directory = write_data_dir(data / name, members)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# speechocean762 (OpenSLR 101): 125 training and 125 test speakers, 20 utterances each, read English, half of them children.
+# speechocean762 (OpenSLR 101): 125 training and 125 test speakers, half of them children, 20 read utterances each.
 #
 # Usage: bash run.sh [--corpus DIR] [--stage 0] [--stop-stage 7] [--nj 2] [--cmd utils/run.py]
 #
-# Without --corpus the corpus is downloaded (520 MB). Where it has only its train half, 30 of those speakers are the test
-# set. All choices were made on development speakers taken out of the training speakers (README.md); the test speakers
-# give no statistics and are scored with nothing but the system chosen and the baseline. RESULTS.md holds the numbers.
+# Without --corpus the corpus is downloaded (520 MB). Where it has only its train half, 30 of those speakers are the
+# test set. All choices were made on development speakers taken out of the training speakers (README.md); the test
+# speakers give no statistics and are scored with nothing but the baseline and the system chosen. Numbers: RESULTS.md.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh
@@ -16,25 +16,27 @@ stop_stage=7
 nj=2
 cmd=$train_cmd
 corpus=                    # folder with WAVE, train and perhaps test; empty: download it into corpus/
-dev_speakers=15            # 0: no development set, train on them too
+dev_speakers=15            # 0: train on them too; say --sets test then
+dev_group=0                # which of the disjoint groups of so many speakers, for cross-validation
+sets="dev test"            # what is scored
 speeds="0.9 1.1"           # of the copies of the training speakers, which are further speakers to train on
 train_config=conf/lde_xvector.yaml
 input=                     # features of the network: empty for filter banks, _mfcc for MFCC
 cmn=none                   # its mean normalisation, as the configuration says
-lda_dim=100
+lda_dim=100                # of the system
+baseline_lda_dim=60        # the best for the baseline, which is all of its dimensions
 data=data
 exp=exp
 . utils/parse_options.sh
 
-sets="dev test"
-[ "$dev_speakers" -gt 0 ] || sets=test
 system=$exp/$(basename "$train_config" .yaml)
 baseline=$exp/baseline     # MFCC statistics with LDA and PLDA of the same training speakers
 
 if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   echo "Stage 0: data preparation, and copies of the training speakers at other speeds"
   [ -n "$corpus" ] || local/speechocean762.py download corpus
-  local/speechocean762.py prepare --corpus "${corpus:-corpus/speechocean762}" --dev-speakers "$dev_speakers" "$data"
+  local/speechocean762.py prepare --corpus "${corpus:-corpus/speechocean762}" --dev-speakers "$dev_speakers" \
+    --dev-group "$dev_group" "$data"
   for speed in $speeds; do utils/perturb_data_dir_speed.py "$speed" "$data/train" "$data/train_sp$speed"; done
   utils/combine_data.py "$data/train_sp" "$data/train" $(printf "$data/train_sp%s " $speeds)
 fi
@@ -42,12 +44,12 @@ fi
 if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
   echo "Stage 1: MFCC for voice activity and the baseline, filter banks for the network"
   for set in train_sp $sets; do
-    mfcc=$data/${set}_mfcc
-    utils/copy_data_dir.py "$data/$set" "$mfcc"
-    steps/make_mfcc.py --nj "$nj" --cmd "$cmd" --mfcc-config conf/mfcc.conf "$mfcc" "$exp/make_mfcc" "$data/mfcc"
-    steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" --vad-config conf/vad.conf "$mfcc" "$exp/make_vad" "$data/mfcc"
-    steps/make_fbank.py --nj "$nj" --cmd "$cmd" --fbank-config conf/fbank.conf "$data/$set" "$exp/make_fbank" "$data/fbank"
-    cp "$mfcc/vad.scp" "$data/$set/vad.scp"
+    dir=$data/$set
+    utils/copy_data_dir.py "$dir" "${dir}_mfcc"
+    steps/make_mfcc.py --nj "$nj" --cmd "$cmd" --mfcc-config conf/mfcc.conf "${dir}_mfcc" "$exp/make_mfcc" "$data/mfcc"
+    steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" --vad-config conf/vad.conf "${dir}_mfcc" "$exp/vad" "$data/mfcc"
+    steps/make_fbank.py --nj "$nj" --cmd "$cmd" --fbank-config conf/fbank.conf "$dir" "$exp/make_fbank" "$data/fbank"
+    cp "${dir}_mfcc/vad.scp" "$dir/vad.scp"
   done
 fi
 
@@ -71,9 +73,10 @@ if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
 fi
 
 if [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ]; then
-  echo "Stage 5: mean, LDA and PLDA of the training speakers: with their copies for the system, without for the baseline"
+  echo "Stage 5: LDA and PLDA of the training speakers, for the system together with their copies"
   steps/train_plda.py --lda-dim "$lda_dim" "$data/train_sp" "$system/xvectors_train_sp/xvector.scp" "$system/backend"
-  steps/train_plda.py --lda-dim 60 "$data/train" "$baseline/xvectors_train_sp/statistics.scp" "$baseline/backend"
+  steps/train_plda.py --lda-dim "$baseline_lda_dim" "$data/train" "$baseline/xvectors_train_sp/statistics.scp" \
+    "$baseline/backend"
 fi
 
 if [ "$stage" -le 6 ] && [ "$stop_stage" -ge 6 ]; then

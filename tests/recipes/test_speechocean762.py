@@ -1,0 +1,79 @@
+"""egs/speechocean762 whole, on a corpus of a few speakers: every stage works, and the second run has nothing to do."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.shared import REPOSITORY, corpora
+
+LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
+UTTERANCES = 8  # of each speaker
+
+
+@pytest.fixture
+def small_corpus(tmp_path):
+    """Ten speakers of the shared half in the published layout, six of them as its train half."""
+    shared = corpora("speechocean762")
+    tables = {
+        name: dict(line.split(None, 1) for line in (shared / "train" / name).read_text().splitlines())
+        for name in ("wav.scp", "utt2spk", "spk2gender")
+    }
+    speakers = sorted(tables["spk2gender"])[:10]
+    corpus = tmp_path / "corpus"
+    for half, members in (("train", speakers[:6]), ("test", speakers[6:])):
+        (corpus / half).mkdir(parents=True)
+        chosen = [
+            utterance
+            for speaker in members
+            for utterance in [one for one, who in tables["utt2spk"].items() if who == speaker][:UTTERANCES]
+        ]
+        for name, keys in (("wav.scp", chosen), ("utt2spk", chosen), ("spk2gender", members)):
+            (corpus / half / name).write_text("".join(f"{key}\t{tables[name][key]}\n" for key in keys))
+    (corpus / "WAVE").symlink_to(shared / "WAVE")
+    return corpus
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """The recipe in a directory of its own, with a configuration for a handful of utterances."""
+    for name in LINKED:
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    original, copy = REPOSITORY / "egs" / "speechocean762", tmp_path / "egs" / "speechocean762"
+    shutil.copytree(original, copy, symlinks=True, ignore=shutil.ignore_patterns("data", "exp", "corpus"))
+    config = copy / "conf" / "lde_xvector.yaml"
+    text = config.read_text()
+    for key, value in (("epochs", 1), ("micro_batch", 16), ("threads", 1), ("embedding_dim", 32)):
+        text, changes = re.subn(rf"\b{key}: \d+", f"{key}: {value}", text)
+        assert changes == 1
+    config.write_text(text)
+    return copy
+
+
+def run(recipe: Path, *options: str) -> str:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    command = ["bash", str(recipe / "run.sh"), "--dev-speakers", "2", "--speeds", "1.1", *options]
+    command += ["--lda-dim", "5", "--baseline-lda-dim", "3"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_all_stages(recipe, small_corpus):
+    said = run(recipe, "--corpus", str(small_corpus))
+    for stage in range(8):
+        assert f"Stage {stage}" in said
+    assert said.count("compare: ") == 4
+    results = json.loads((recipe / "exp/lde_xvector/results/test_trials/results.json").read_text())
+    assert results["trials"]["count"] == 4 * UTTERANCES * (4 * UTTERANCES - 1) // 2
+    assert 0 <= results["eer"] < 0.5
+    speakers = (recipe / "exp/lde_xvector/speakers.txt").read_text().split()
+    assert len([name for name in speakers if name.startswith("sp1.1-SPEAKER")]) == 4
+    again = run(recipe, "--corpus", str(small_corpus))
+    assert again.count("done already") >= 25
+    assert "runs again" not in again
