@@ -16,6 +16,7 @@ verification", Interspeech 2023. With m = channels and F x T the input plane:
 6,610,688 parameters with m 32, 80 inputs and 192 outputs. ReLU inside the blocks is clipped at 20.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -110,7 +111,7 @@ class ERes2Net(nn.Module):
             widths.append(width)
         self.reductions = nn.ModuleList(
             nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
         self.fusions = nn.ModuleList(AttentiveFusion(after) for after in widths[1:])
         if pooling_options is None:

@@ -41,6 +41,15 @@ LOSSES = {
     "softmax": "spkid.nnet.losses:Softmax",
     "am_softmax": "spkid.nnet.losses:AdditiveMarginSoftmax",
     "aam_softmax": "spkid.nnet.losses:AdditiveAngularMarginSoftmax",
+    "sphereface2": "spkid.nnet.losses:SphereFace2",
+    "angular_prototypical": "spkid.nnet.metric_losses:AngularPrototypical",
+    "prototypical": "spkid.nnet.metric_losses:Prototypical",
+    "ge2e": "spkid.nnet.metric_losses:Ge2e",
+    "softmax_prototypical": "spkid.nnet.metric_losses:SoftmaxPrototypical",
+    "triplet": "spkid.nnet.metric_losses:Triplet",
+    "cosine_triplet": "spkid.nnet.metric_losses:CosineTriplet",
+    "bce": "spkid.nnet.frame_losses:BinaryCrossEntropy",
+    "nll": "spkid.nnet.frame_losses:NegativeLogLikelihood",
 }
 
 
@@ -57,9 +66,16 @@ def build_pooling(name: str, channels: int, **options: Any) -> nn.Module:
     return _build("pooling", POOLINGS, name, {"channels": channels, **options})
 
 
-def build_loss(name: str, *, embedding_dim: int, num_classes: int, **options: Any) -> nn.Module:
-    """A training criterion, called with embeddings (batch, embedding_dim) and labels (batch,) -> scalar loss."""
-    return _build("loss", LOSSES, name, {"embedding_dim": embedding_dim, "num_classes": num_classes, **options})
+def build_loss(name: str, *, embedding_dim: int = 0, num_classes: int = 0, **options: Any) -> nn.Module:
+    """A training criterion -> scalar loss.
+
+    Classification losses are called with embeddings (batch, embedding_dim) and labels (batch,); metric losses with
+    (speakers, utterances, dims) and do without the two sizes; bce and nll with a network's probabilities and labels.
+    """
+    sizes = {"embedding_dim": embedding_dim, "num_classes": num_classes}
+    wanted = loss_options(name)
+    needed = {size: value for size, value in sizes.items() if size in wanted and value}
+    return _build("loss", LOSSES, name, {**needed, **options})
 
 
 def network_options(name: str) -> dict[str, Any]:
@@ -93,8 +109,9 @@ def _find(kind: str, table: Mapping[str, str], name: str) -> type[nn.Module]:
 
 
 def _options(constructor: type[nn.Module]) -> dict[str, Any]:
-    parameters = inspect.signature(constructor).parameters
-    return {name: parameter.default for name, parameter in parameters.items()}
+    parameters = inspect.signature(constructor).parameters.values()
+    named = [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    return {parameter.name: parameter.default for parameter in named}
 
 
 def _build(kind: str, table: Mapping[str, str], name: str, options: Mapping[str, Any]) -> nn.Module:
