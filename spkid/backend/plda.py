@@ -316,7 +316,7 @@ def _em_iteration(
 
     log_two_pi = np.log(2 * np.pi)
     logdet_within = -2 * np.linalg.slogdet(transform)[1]
-    spread = np.einsum("ij,jk,ik->", transform, statistics.within_scatter, transform)
+    spread = np.sum((transform @ statistics.within_scatter) * transform)
     freedom = statistics.num_vectors - num_speakers
     likelihood = -0.5 * (freedom * (logdet_within + dims * log_two_pi) + spread)
     mean_variance = psi + 1 / counts
