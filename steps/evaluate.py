@@ -198,7 +198,7 @@ class Evaluate(Program):
             },
             "scores": {"file": scores, "unused_lines": matched.num_unused},
             "config": _config(self.config),
-            "command": shlex.join(sys.argv),
+            "command": shlex.join(word for word in sys.argv if word != "--force"),
             "versions": versions(),
         }
 
