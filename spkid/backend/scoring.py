@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from spkid.backend.cohort import CohortStatistics, cohort_statistics, negated_root
 from spkid.backend.plda import Plda
 from spkid.backend.products import Array, dot_products, each_chunk, product_blocks, to_numpy
-from spkid.backend.sides import Sides, cosine_sides, euclidean_sides, plda_sides
+from spkid.backend.sides import Sides, cosine_sides, euclidean_sides, plda_sides, unit_rows
 
 METRICS = ("cosine", "euclidean")
 CHUNK_BYTES = 256 << 10  # of a block that is being finished: stays in the cache from one operation to the next
@@ -74,13 +74,12 @@ class BlockedScorer:
         self.enroll_statistics: CohortStatistics | None = None
         self.test_statistics: CohortStatistics | None = None
         if cohort is not None:
-            others = self._make(enroll, sets[2], num_examples)
-            self.enroll_statistics = self._statistics(others.left, others.right, others.is_distance, top_n)
+            by_enroll, by_test = self._against_cohort(enroll, test, sets[2], num_examples)
+            self.enroll_statistics = self._statistics(by_enroll.left, by_enroll.right, by_enroll.is_distance, top_n)
             if same and np.all(np.asarray(num_examples) == 1):  # then every score is symmetric
                 self.test_statistics = self.enroll_statistics
             else:
-                others = self._make(sets[2], test, 1)
-                self.test_statistics = self._statistics(others.right, others.left, others.is_distance, top_n)
+                self.test_statistics = self._statistics(by_test.right, by_test.left, by_test.is_distance, top_n)
 
     def pairs(self, enroll_rows: ArrayLike, test_rows: ArrayLike) -> np.ndarray:
         """Scores of pairs of rows, both (trials,): (trials,) float64.
@@ -121,6 +120,15 @@ class BlockedScorer:
         if self.plda is not None:
             return plda_sides(self.plda, enroll, test, num_examples)
         return cosine_sides(enroll, test) if self.metric == "cosine" else euclidean_sides(enroll, test)
+
+    def _against_cohort(
+        self, enroll: np.ndarray, test: np.ndarray, cohort: np.ndarray, num_examples: ArrayLike
+    ) -> tuple[Sides, Sides]:
+        """Enrolments against the cohort, and the cohort, as enrolments of one vector, against tests."""
+        if self.plda is None and self.metric == "cosine":  # nothing but the cohort is new, and that may be large
+            others = unit_rows(cohort, self.dtype)
+            return Sides(self._sides.left, others), Sides(others, self._sides.right)
+        return self._make(enroll, cohort, num_examples), self._make(cohort, test, 1)
 
     def _placed(self, vectors: np.ndarray) -> Array:
         return self._array(vectors.astype(self.dtype, copy=False))

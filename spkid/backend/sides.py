@@ -9,6 +9,8 @@ import numpy as np
 from spkid.backend.plda import Plda
 from spkid.backend.transforms import length_normalize
 
+BLOCK_ROWS = 1 << 14
+
 
 @dataclass(frozen=True)
 class Sides:
@@ -25,18 +27,26 @@ class Sides:
     is_distance: bool = False
 
 
-def cosine_sides(enroll: np.ndarray, test: np.ndarray) -> Sides:
-    """Cosine of enroll (models, dims) and test (tests, dims).
+def unit_rows(vectors: np.ndarray, dtype: type = np.float64) -> np.ndarray:
+    """Vectors (vectors, dims) scaled to length 1: the two sides of the cosine. Computed in float64, kept as `dtype`.
 
     Raises:
         ValueError: a vector of zeros, which has no direction.
     """
-    for name, vectors in (("enrolment", enroll), ("test", test)):
-        zero = np.flatnonzero(~np.any(vectors, axis=1))
+    scaled = np.empty(vectors.shape, dtype=dtype)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = vectors[start : start + BLOCK_ROWS]
+        zero = np.flatnonzero(~np.any(block, axis=1))
         if zero.size:
-            raise ValueError(f"{name} vector {zero[0]} is zero and has no cosine")
-    left = length_normalize(enroll, scaleup=False)
-    return Sides(left, left if test is enroll else length_normalize(test, scaleup=False))
+            raise ValueError(f"vector {start + zero[0]} is zero and has no cosine")
+        scaled[start : start + BLOCK_ROWS] = length_normalize(block, scaleup=False)
+    return scaled
+
+
+def cosine_sides(enroll: np.ndarray, test: np.ndarray) -> Sides:
+    """Cosine of enroll (models, dims) and test (tests, dims). Raises ValueError as `unit_rows`."""
+    left = unit_rows(enroll)
+    return Sides(left, left if test is enroll else unit_rows(test))
 
 
 def euclidean_sides(enroll: np.ndarray, test: np.ndarray) -> Sides:

@@ -135,8 +135,8 @@ def speaker_means(table: VectorTable, utt2spk: Mapping[str, str], source: str) -
     if unknown:
         raise InputError(f"{source}: no speaker for {len(unknown)} vectors of {table.source}: {first_ids(unknown)}")
     speakers, codes, counts = np.unique([utt2spk[key] for key in table.ids], return_inverse=True, return_counts=True)
-    sums = np.zeros((speakers.size, table.matrix.shape[1]))
-    np.add.at(sums, codes, table.matrix)
+    starts = np.cumsum(counts) - counts
+    sums = np.add.reduceat(table.matrix[np.argsort(codes, kind="stable")], starts, axis=0, dtype=np.float64)
     means = (sums / counts[:, None]).astype(table.matrix.dtype)
     return VectorTable(speakers.tolist(), means, f"{table.source} by {source}")
 

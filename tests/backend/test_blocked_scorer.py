@@ -209,7 +209,7 @@ class TestBadSets:
         for arguments, sentence in (
             ((good, good[:, :2]), r"equal dims: their shapes are \(5, 3\), \(5, 2\)"),
             ((good, good, "manhattan"), "cosine or euclidean, not 'manhattan'"),
-            ((np.zeros((1, 3)), good), "enrolment vector 0 is zero and has no cosine"),
+            ((np.zeros((1, 3)), good), "vector 0 is zero and has no cosine"),
             ((good, good, "cosine", model_of(4)), "the model has 4 dimensions"),
         ):
             with pytest.raises(ValueError, match=sentence):
