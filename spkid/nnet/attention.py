@@ -30,7 +30,8 @@ class FrameAttention(nn.Module):
             (VoxCeleb trainer); "relu_norm_tanh": all three (SpeechBrain's ECAPA-TDNN).
         score_bias: a constant added to all scores of a channel changes nothing, but published networks have it.
         bounded_score: tanh of the score, as asv_beginner.
-        unbiased_context, context_epsilon: how the context's variance is taken, and what is added to it.
+        unbiased_context, context_epsilon, context_floor: how the context's variance is taken, what is added to it and
+            its smallest value.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class FrameAttention(nn.Module):
         bounded_score: bool,
         unbiased_context: bool,
         context_epsilon: float,
+        context_floor: float,
     ) -> None:
         super().__init__()
         if hidden not in HIDDEN:
@@ -53,6 +55,7 @@ class FrameAttention(nn.Module):
         self.bounded_score = bounded_score
         self.unbiased_context = unbiased_context
         self.context_epsilon = context_epsilon
+        self.context_floor = context_floor
         self.hidden = nn.Conv1d(channels * 3 if global_context else channels, attention_dim, 1)
         if "norm" in hidden:
             self.norm = nn.BatchNorm1d(attention_dim)
@@ -85,7 +88,9 @@ class FrameAttention(nn.Module):
         mean = (counts * x).sum(dim=2, keepdim=True) / frames
         squares = (counts * (x - mean).square()).sum(dim=2, keepdim=True)
         variance = squares / ((frames - 1).clamp(min=1) if self.unbiased_context else frames)
-        return torch.cat([mean, (variance + self.context_epsilon).sqrt()], dim=1).expand(-1, -1, x.shape[2])
+        return torch.cat([mean, (variance + self.context_epsilon).clamp(min=self.context_floor).sqrt()], dim=1).expand(
+            -1, -1, x.shape[2]
+        )
 
 
 def weighted_statistics(x: torch.Tensor, weights: torch.Tensor, floor: float) -> torch.Tensor:
@@ -112,7 +117,7 @@ class SelfAttentivePooling(FrameAttention):
         score_bias: bool = False,
     ) -> None:
         dim = attention_dim or channels
-        super().__init__(channels, dim, per_channel, False, hidden, score_bias, False, False, VARIANCE_FLOOR)
+        super().__init__(channels, dim, per_channel, False, hidden, score_bias, False, False, 0.0, 0.0)
         self.output_dim = channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -138,7 +143,8 @@ class AttentiveStatisticsPooling(FrameAttention):
         score_bias: bool = True,
         bounded_score: bool = False,
         unbiased_context: bool = False,
-        context_epsilon: float = VARIANCE_FLOOR,
+        context_epsilon: float = 0.0,
+        context_floor: float = VARIANCE_FLOOR,
     ) -> None:
         super().__init__(
             channels,
@@ -150,6 +156,7 @@ class AttentiveStatisticsPooling(FrameAttention):
             bounded_score,
             unbiased_context,
             context_epsilon,
+            context_floor,
         )
         self.output_dim = 2 * channels
         self.variance_floor = variance_floor

@@ -113,7 +113,8 @@ class EcapaTdnn(nn.Module):
             hidden="relu_norm_tanh" if speechbrain else "tanh",
             variance_floor=1.0e-12 if speechbrain else 1.0e-7,
             unbiased_context=not speechbrain,
-            context_epsilon=1.0e-12 if speechbrain else 1.0e-7,
+            context_epsilon=0.0 if speechbrain else 1.0e-7,
+            context_floor=1.0e-12,
         )
         self.pooling_norm = nn.BatchNorm1d(self.pooling.output_dim)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)

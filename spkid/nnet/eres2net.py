@@ -110,8 +110,7 @@ class ERes2Net(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
             widths.append(width)
         self.reductions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
-            for before, after in pairwise(widths)
+            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False) for before, after in pairwise(widths)
         )
         self.fusions = nn.ModuleList(AttentiveFusion(after) for after in widths[1:])
         if pooling_options is None:

@@ -23,7 +23,7 @@ from spkid.nnet.registry import build_model, unknown_name
 
 CONTAINERS = ("model", "state_dict", "model_state_dict", "embedding_model")
 LOSS_HEAD = re.compile(r"(__L__|projection|criterion|classifier|loss)\.")
-NOT_LEARNED = re.compile(r"num_batches_tracked$|(^|\.)front_end\.")  # may be missing: the network has its own
+NOT_LEARNED = re.compile(r"num_batches_tracked$|^spectrogram\.")  # may be missing: the network has its own
 PREFIX = re.compile(r"^(module\.|__S__\.)+")
 
 
@@ -70,7 +70,9 @@ def load(
     report = ImportReport()
     encoder = _split(_state_dict(path_or_state_dict), report)
     published = _find(encoder, source, name)
-    inferred = published.infer(encoder, report.guesses)
+    guesses: dict[str, str] = {}
+    inferred = published.infer(encoder, guesses)
+    report.guesses = [sentence for option, sentence in guesses.items() if option not in options]
     network_name = name or inferred.pop("name", published.name)
     inferred.pop("name", None)
     network = build_model(network_name, **{**inferred, **options})

@@ -23,6 +23,10 @@ NETWORKS = {
     "campplus": "spkid.nnet.campplus:CamPlusPlus",
     "eres2net": "spkid.nnet.eres2net:ERes2Net",
     "redimnet": "spkid.nnet.redimnet:ReDimNet",
+    "resnet_se34l": "spkid.nnet.resnet_se:ResNetSe34L",
+    "resnet_se34v2": "spkid.nnet.resnet_se:ResNetSe34V2",
+    "vggvox": "spkid.nnet.vggvox:VggVox",
+    "rawnet3": "spkid.nnet.rawnet3:RawNet3",
 }
 
 POOLINGS = {

@@ -54,3 +54,28 @@ def test_near_layers_are_the_first_affine_ones():
         with torch.no_grad():
             near = network(case_input(case))
         assert deviation(near, arrays(case)["hash_first_layer_embedding"]) < 2e-5
+
+
+WAVEFORM_CASES = {
+    "vt_resnetse34l_sap_m40": 1e-4,
+    "vt_resnetse34l_sap_m40_int16": 1e-4,
+    "vt_resnetse34v2_asp_m64": 1e-4,
+    "vt_vggvox_sap": 1e-4,
+    "vt_vggvox_sap_noise": 2e-5,
+    "vt_rawnet3_eca_256": 1e-2,
+    "vt_rawnet3_eca_256_sinc": 1e-2,
+    "vt_rawnet3_eca_256_sinc_noise": 1e-3,
+}
+
+
+@pytest.mark.parametrize("case", sorted(WAVEFORM_CASES))
+def test_networks_of_waveforms_are_their_originals(case):
+    # Waveforms are in +-1 here; what was trained on integers multiplies by itself.
+    amplitude = "int16" if case.endswith("int16") else "unit"
+    options = {"n_mels": 40} if "34l" in case else {}
+    network = pretrained.load(case_weights(case), "voxceleb_trainer", amplitude=amplitude, **options)
+    assert count_parameters(network) == description(case)["num_parameters"]
+    wave = torch.from_numpy(arrays("inputs")[description(case)["input"]["key"]].copy())
+    with torch.no_grad():
+        embedding = network(wave)
+    assert deviation(embedding, arrays(case)["hash_embedding"]) < WAVEFORM_CASES[case]

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from spkid.nnet.published.base import Published, Rules, Tensors, columns, rows
+from spkid.nnet.published.base import Guesses, Published, Rules, Tensors, columns, rows
 
 
 def asv_front_end(network: nn.Module) -> dict[str, Any]:
@@ -12,7 +12,7 @@ def asv_front_end(network: nn.Module) -> dict[str, Any]:
     return {"type": "mfcc", "options": None, "transforms": ["cmvn_utterance"], "dims": network.input_dim}
 
 
-def _asv_xvector(encoder: Tensors, guesses: list[str]) -> dict[str, Any]:
+def _asv_xvector(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     pooled, seen = rows(encoder, "frame_level.4.context_layer.weight"), columns(encoder, "fc1.weight")
     options = {
         "input_dim": columns(encoder, "frame_level.0.context_layer.weight"),

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 Tensors = Mapping[str, torch.Tensor]
+Guesses = dict[str, str]
 Rules = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 
 
@@ -19,7 +20,8 @@ class Published:
     Attributes:
         name: our name of it; where `infer` also returns a name, that one counts (a ResNet's depth).
         markers: patterns, each of which must match the beginning of some key.
-        infer: (encoder's tensors, list to which guesses are added) -> options of our network.
+        infer: (encoder's tensors, dictionary to which guesses are added: option -> sentence) -> options of our
+            network.
         rules: (pattern, replacement) applied to each key in turn.
         front_end: (network) -> the features it expects; None for networks that take waveforms.
         ignored: pattern of keys that mean nothing here (constants that the original keeps among its tensors).
@@ -28,7 +30,7 @@ class Published:
 
     name: str
     markers: tuple[str, ...]
-    infer: Callable[[Tensors, list[str]], dict[str, Any]]
+    infer: Callable[[Tensors, Guesses], dict[str, Any]]
     rules: Rules
     front_end: Callable[[nn.Module], dict[str, Any]] | None = None
     ignored: str = ""

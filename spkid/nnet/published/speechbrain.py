@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from spkid.nnet.published.base import Published, Rules, Tensors, columns, count, rows
+from spkid.nnet.published.base import Guesses, Published, Rules, Tensors, columns, count, rows
 
 
 def speechbrain_front_end(network: nn.Module) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def speechbrain_front_end(network: nn.Module) -> dict[str, Any]:
     return {"type": "speechbrain_fbank", "options": options, "transforms": ["cmn_utterance"], "dims": network.input_dim}
 
 
-def _speechbrain_ecapa(encoder: Tensors, guesses: list[str]) -> dict[str, Any]:
+def _speechbrain_ecapa(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     pooled = rows(encoder, "mfa.conv.conv.weight")
     return {
         "layout": "speechbrain",

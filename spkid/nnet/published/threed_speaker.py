@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from spkid.nnet.published.base import Published, Rules, Tensors, columns, rows
+from spkid.nnet.published.base import Guesses, Published, Rules, Tensors, columns, rows
 from spkid.nnet.published.wespeaker import CAMPPLUS, WESPEAKER_POOLING, campplus, wespeaker_front_end, wespeaker_pooling
 
 
-def _campplus(encoder: Tensors, guesses: list[str]) -> dict[str, Any]:
+def _campplus(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     plain = {"pooling": "statistics", "pooling_options": {"unbiased": True, "floor": 1.0e-20}}  # as good as none
     return {**campplus(encoder, guesses), **plain}
 
 
-def _eres2net(encoder: Tensors, guesses: list[str]) -> dict[str, Any]:
+def _eres2net(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     channels = rows(encoder, "conv1.weight")
     pooling = wespeaker_pooling(encoder, epsilon=1.0e-8)
     return {

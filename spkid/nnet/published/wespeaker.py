@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from spkid.nnet.published.base import Published, Rules, Tensors, columns, count, rows
+from spkid.nnet.published.base import Guesses, Published, Rules, Tensors, columns, count, rows
 from spkid.nnet.redimnet import VARIANTS
 from spkid.nnet.resnet import BLOCKS
 
@@ -63,7 +63,7 @@ def wespeaker_pooling(encoder: Tensors, epsilon: float = 1.0e-7) -> dict[str, An
     return {"pooling": "statistics", "pooling_options": {"unbiased": True, "epsilon": epsilon}}
 
 
-def _wespeaker_ecapa(encoder: Tensors, guesses: list[str]) -> dict[str, Any]:
+def _wespeaker_ecapa(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     pooled = rows(encoder, "conv.weight")
     return {
         "layout": "wespeaker",
@@ -95,7 +95,7 @@ WESPEAKER_ECAPA: Rules = (
 )
 
 
-def _wespeaker_xvector(encoder: Tensors, guesses: list[str]) -> dict[str, Any]:
+def _wespeaker_xvector(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     return {
         "input_dim": columns(encoder, "frame_1.conv_1d.weight"),
         "embedding_dim": rows(encoder, "seg_2.weight"),
@@ -118,7 +118,7 @@ WESPEAKER_XVECTOR: Rules = (
 )
 
 
-def _wespeaker_resnet(encoder: Tensors, guesses: list[str]) -> dict[str, Any]:
+def _wespeaker_resnet(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     blocks = tuple(count(encoder, rf"layer{stage}\.\d+") for stage in (1, 2, 3, 4))
     bottleneck = "layer1.0.conv3.weight" in encoder
     depths = [depth for depth, layout in BLOCKS.items() if layout == blocks and (depth >= 50) == bottleneck]
@@ -147,7 +147,7 @@ WESPEAKER_RESNET: Rules = (
 )
 
 
-def campplus(encoder: Tensors, guesses: list[str]) -> dict[str, Any]:
+def campplus(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     """Sizes of CAM++; 3D-Speaker's files differ only in the statistics."""
     head_channels = rows(encoder, "head.conv2.weight")
     return {
@@ -179,7 +179,7 @@ CAMPPLUS: Rules = (
 )
 
 
-def _redimnet(encoder: Tensors, guesses: list[str]) -> dict[str, Any]:
+def _redimnet(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     channels = rows(encoder, "backbone.stem.0.weight")
     first = "backbone.stage0.1.conv_block."
     convolution = f"{first}dwconvs.0.weight" if f"{first}dwconvs.0.weight" in encoder else f"{first}conv1.weight"
