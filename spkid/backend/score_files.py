@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from spkid.backend.lines import Codes, Lines
-from spkid.backend.trials import Trials, read_scores, read_trials, score_lines
+from spkid.backend.trials import Trials, check_one_score, read_scores, read_trials, score_lines
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.headers import BINARY_MARK, SIZES
 from spkid.kaldi.io import atomic_write, open_output
@@ -61,7 +61,8 @@ def read_scored_pairs(rxfilename: str) -> tuple[Trials, np.ndarray]:
     """The pairs of a score file `enrolment test score`, as trials without labels, and their scores (trials,) float64.
 
     Raises:
-        InputError: the file cannot be read, is empty, a line does not fit, or a score is not a finite number.
+        InputError: the file cannot be read, is empty, a line does not fit, a score is not a finite number, or a
+            pair has two different scores.
     """
     lines = Lines(rxfilename, "score file")
     enroll_codes, test_codes = Codes(rxfilename, str), Codes(rxfilename, str)
@@ -84,7 +85,11 @@ def read_scored_pairs(rxfilename: str) -> tuple[Trials, np.ndarray]:
         None,
         lines.digest.hexdigest(),
     )
-    return trials, np.concatenate(scores)
+    values = np.concatenate(scores)
+    codes = trials.pair_codes()
+    order = np.argsort(codes, kind="stable")
+    check_one_score(rxfilename, trials, codes[order], values[order])
+    return trials, values
 
 
 def read_columns(rxfilenames: Sequence[str], trials: Trials) -> np.ndarray:

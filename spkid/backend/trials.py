@@ -179,11 +179,7 @@ def read_scores(rxfilename: str, trials: Trials) -> MatchedScores:
     codes, values = np.concatenate(codes), np.concatenate(values)
     order = np.argsort(codes, kind="stable")
     codes, values = codes[order], values[order]
-    clash = (codes[1:] == codes[:-1]) & (codes[1:] >= 0) & (values[1:] != values[:-1])
-    if clash.any():
-        code = int(codes[1:][clash][0])
-        pair = f"{trials.enroll_ids[code // len(trials.test_ids)]} {trials.test_ids[code % len(trials.test_ids)]}"
-        raise InputError(f"{rxfilename}: {pair} has two different scores: the file mixes two systems, score again")
+    check_one_score(rxfilename, trials, codes, values)
     wanted = trials.pair_codes()
     positions = np.minimum(np.searchsorted(codes, wanted), codes.size - 1)
     missing = codes[positions] != wanted
@@ -192,6 +188,22 @@ def read_scores(rxfilename: str, trials: Trials) -> MatchedScores:
     is_used[runs[positions[~missing]]] = True
     num_unused = int(np.count_nonzero(~is_used[runs]))
     return MatchedScores(np.where(missing, np.nan, values[positions]), missing, num_unused)
+
+
+def check_one_score(name: str, trials: Trials, codes: np.ndarray, values: np.ndarray) -> None:
+    """Raises InputError where a pair has two different scores.
+
+    Args:
+        name: of the score file.
+        trials: whose `pair_codes` the codes are.
+        codes: (lines,) ascending; below zero for pairs that are not among the trials.
+        values: (lines,) their scores.
+    """
+    clash = (codes[1:] == codes[:-1]) & (codes[1:] >= 0) & (values[1:] != values[:-1])
+    if clash.any():
+        code = int(codes[1:][clash][0])
+        pair = f"{trials.enroll_ids[code // len(trials.test_ids)]} {trials.test_ids[code % len(trials.test_ids)]}"
+        raise InputError(f"{name}: {pair} has two different scores: the file mixes two systems, score again")
 
 
 def _trial_layout(fields: list[bytes], name: str) -> tuple[str, ...]:

@@ -270,6 +270,9 @@ class TestCalibration:
         write("infinite", ["a b 1", "a c inf"])
         sentence = refuse("calibrate_scores.py", "dev_trials", "dev_scores", "infinite", "llrs")
         assert "infinite, line 2: the score is infinite" in sentence
+        write("mixed", ["a b 1", "a c 2", "a b 3"])
+        sentence = refuse("calibrate_scores.py", "dev_trials", "dev_scores", "mixed", "llrs")
+        assert "mixed: a b has two different scores" in sentence
         assert "prior lies between 0 and 1" in refuse("calibrate_scores.py", "--prior", 0, "dev_trials", *files)
         write("easy", ["dev30-000 dev30-001 target", "dev30-000 dev31-004 nontarget"])
         out = succeed("calibrate_scores.py", "easy", *files)
