@@ -29,6 +29,7 @@ data=data
 exp=exp
 . utils/parse_options.sh
 
+train_sets="train$(printf ' train_sp%s' $speeds)"
 system=$exp/$(basename "$train_config" .yaml)
 baseline=$exp/baseline     # MFCC statistics with LDA and PLDA of the same training speakers
 
@@ -38,25 +39,26 @@ if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   local/speechocean762.py prepare --corpus "${corpus:-corpus/speechocean762}" --dev-speakers "$dev_speakers" \
     --dev-group "$dev_group" "$data"
   for speed in $speeds; do utils/perturb_data_dir_speed.py "$speed" "$data/train" "$data/train_sp$speed"; done
-  utils/combine_data.py "$data/train_sp" "$data/train" $(printf "$data/train_sp%s " $speeds)
 fi
 
 if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
   echo "Stage 1: MFCC for voice activity and the baseline, filter banks for the network"
-  for set in train_sp $sets; do
+  for set in $train_sets $sets; do
     dir=$data/$set
-    utils/copy_data_dir.py "$dir" "${dir}_mfcc"
+    mkdir -p "${dir}_mfcc"
+    cp "$dir"/{wav.scp,utt2spk,spk2utt,utt2dur} "${dir}_mfcc"
     steps/make_mfcc.py --nj "$nj" --cmd "$cmd" --mfcc-config conf/mfcc.conf "${dir}_mfcc" "$exp/make_mfcc" "$data/mfcc"
-    steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" --vad-config conf/vad.conf "${dir}_mfcc" "$exp/vad" "$data/mfcc"
+    steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" "${dir}_mfcc" "$exp/make_vad" "$data/mfcc"
     steps/make_fbank.py --nj "$nj" --cmd "$cmd" --fbank-config conf/fbank.conf "$dir" "$exp/make_fbank" "$data/fbank"
-    cp "${dir}_mfcc/vad.scp" "$dir/vad.scp"
+    cp "${dir}_mfcc/vad.scp" "$dir"
   done
 fi
 
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
-  echo "Stage 2: features for training: utterances with enough speech; the rest of the work is done while reading"
+  echo "Stage 2: training set: speakers and copies in one directory, utterances with enough speech"
+  utils/combine_data.py "$data/train_all$input" $(printf "$data/%s$input " $train_sets)
   steps/prepare_feats_for_egs.py --nj "$nj" --cmd "$cmd" --on-the-fly true --cmn "$cmn" --min-frames 50 \
-    "$data/train_sp$input" "$data/train_egs$input" "$exp/train_egs"
+    "$data/train_all$input" "$data/train_egs$input" "$exp/train_egs"
 fi
 
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
@@ -66,16 +68,17 @@ fi
 
 if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
   echo "Stage 4: a vector of each utterance: x-vector, and MFCC statistics to compare with"
-  for set in train_sp $sets; do
+  for set in train_all $sets; do
     steps/extract_xvectors.py --nj "$nj" --cmd "$cmd" "$system" "$data/$set$input" "$system/xvectors_$set"
-    steps/extract_statistics.py "$data/${set}_mfcc" "$baseline/xvectors_$set"
   done
+  for set in train $sets; do steps/extract_statistics.py "$data/${set}_mfcc" "$baseline/xvectors_$set"; done
 fi
 
 if [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ]; then
   echo "Stage 5: LDA and PLDA of the training speakers, for the system together with their copies"
-  steps/train_plda.py --lda-dim "$lda_dim" "$data/train_sp" "$system/xvectors_train_sp/xvector.scp" "$system/backend"
-  steps/train_plda.py --lda-dim "$baseline_lda_dim" "$data/train" "$baseline/xvectors_train_sp/statistics.scp" \
+  steps/train_plda.py --lda-dim "$lda_dim" "$data/train_all$input" "$system/xvectors_train_all/xvector.scp" \
+    "$system/backend"
+  steps/train_plda.py --lda-dim "$baseline_lda_dim" "$data/train" "$baseline/xvectors_train/statistics.scp" \
     "$baseline/backend"
 fi
 

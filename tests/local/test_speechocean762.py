@@ -3,6 +3,7 @@
 import functools
 import http.server
 import io
+import json
 import subprocess
 import sys
 import tarfile
@@ -94,6 +95,34 @@ def test_without_a_test_half_the_last_thirty_speakers_are_the_test_set():
     assert {name: len(members) for name, members in sets.items()} == {"train": 80, "dev": 15, "test": 30}
     assert sorted(sets["train"] + sets["dev"]) == numbers[:95]
     assert max(map(int, sets["dev"])) > 75, "spread over all, not the first ones"
+
+
+def test_development_groups_share_no_speaker():
+    numbers = [f"{number:04d}" for number in range(125)]
+    groups = [speechocean762.split_speakers(numbers, [], 15, group) for group in range(6)]
+    assert len({speaker for sets in groups for speaker in sets["dev"]}) == 6 * 15
+    assert all(sets["test"] == numbers[95:] and not set(sets["dev"]) & set(sets["train"]) for sets in groups)
+    with pytest.raises(InputError, match="no development group 6: 95 speakers make 6"):
+        speechocean762.split_speakers(numbers, [], 15, 6)
+
+
+def test_results_of_different_trials_are_not_compared(tmp_path, capsys):
+    for name, md5, eer in (("a", "1", 0.05), ("b", "1", 0.04), ("c", "2", 0.04)):
+        (tmp_path / name).mkdir()
+        results = {"eer": eer, "trials": {"md5": md5, "file": "data/test/trials"}}
+        (tmp_path / name / "results.json").write_text(json.dumps(results))
+
+    def compare(one, other):
+        arguments = ["speechocean762.py", "compare", str(tmp_path / one), str(tmp_path / other)]
+        return speechocean762.Speechocean762.run(arguments, exit=False)[1]
+
+    assert compare("a", "b") == 0
+    assert "5.00%, of the system 4.00%, ratio 0.80" in capsys.readouterr().out
+    assert compare("a", "c") == 1
+    assert "different trials" in capsys.readouterr().err
+    (tmp_path / "c" / "results.json").write_text("{}")
+    assert compare("a", "c") == 1
+    assert "steps/evaluate.py" in capsys.readouterr().err
 
 
 def test_too_few_speakers():

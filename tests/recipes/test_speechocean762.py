@@ -13,7 +13,7 @@ import pytest
 from tests.shared import REPOSITORY, corpora
 
 LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
-UTTERANCES = 8  # of each speaker
+UTTERANCES = 20  # of each speaker: LDA of 60 values wants more than 60 of four speakers
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def recipe(tmp_path):
     shutil.copytree(original, copy, symlinks=True, ignore=shutil.ignore_patterns("data", "exp", "corpus"))
     config = copy / "conf" / "lde_xvector.yaml"
     text = config.read_text()
-    for key, value in (("epochs", 1), ("micro_batch", 16), ("threads", 1), ("embedding_dim", 32)):
+    for key, value in (("epochs", 1), ("micro_batch", 16), ("embedding_dim", 32)):
         text, changes = re.subn(rf"\b{key}: \d+", f"{key}: {value}", text)
         assert changes == 1
     config.write_text(text)
@@ -75,5 +75,5 @@ def test_all_stages(recipe, small_corpus):
     speakers = (recipe / "exp/lde_xvector/speakers.txt").read_text().split()
     assert len([name for name in speakers if name.startswith("sp1.1-SPEAKER")]) == 4
     again = run(recipe, "--corpus", str(small_corpus))
-    assert again.count("done already") >= 25
+    assert again.count("done already") >= 30
     assert "runs again" not in again
