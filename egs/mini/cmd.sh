@@ -1,4 +1,3 @@
-# Where jobs run. On one machine: utils/run.py. On a cluster change this one line to its launcher, for example
-#   export train_cmd="utils/slurm.py --mem 4G"
-# and say --nj 32 to run.sh; nothing else changes, least of all the numbers.
+# Where jobs run. utils/run.py runs them on this machine. On a cluster name a launcher that takes the same command line
+# (utils/run.py --help), with its options, and give run.sh a larger --nj. The numbers stay the same.
 export train_cmd="utils/run.py"
