@@ -27,6 +27,11 @@ NETWORKS = {
     "resnet_se34v2": "spkid.nnet.resnet_se:ResNetSe34V2",
     "vggvox": "spkid.nnet.vggvox:VggVox",
     "rawnet3": "spkid.nnet.rawnet3:RawNet3",
+    "deep_speaker_rescnn": "spkid.nnet.deep_speaker:DeepSpeakerResCnn",
+    "deep_speaker_simple_cnn": "spkid.nnet.deep_speaker:DeepSpeakerSimpleCnn",
+    "deep_speaker_gru": "spkid.nnet.deep_speaker:DeepSpeakerGru",
+    "frame_mlp": "spkid.nnet.frame_mlp:FrameMlp",
+    "lstm_vad": "spkid.nnet.lstm_vad:LstmVad",
 }
 
 POOLINGS = {

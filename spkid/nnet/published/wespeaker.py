@@ -8,13 +8,42 @@ from spkid.nnet.published.base import Guesses, Published, Rules, Tensors, column
 from spkid.nnet.redimnet import VARIANTS
 from spkid.nnet.resnet import BLOCKS
 
+# All of Kaldi's options of filter banks, so that features made with any other value of any of them can be refused.
+KALDI_FBANK = {
+    "sample_frequency": 16000.0,
+    "frame_length": 25.0,
+    "frame_shift": 10.0,
+    "preemphasis_coefficient": 0.97,
+    "remove_dc_offset": True,
+    "dither": 0.0,
+    "dither_seed": 0,
+    "window_type": "hamming",
+    "blackman_coeff": 0.42,
+    "round_to_power_of_two": True,
+    "snip_edges": True,
+    "allow_downsample": False,
+    "allow_upsample": False,
+    "max_feature_vectors": -1,
+    "low_freq": 20.0,
+    "high_freq": 0.0,
+    "vtln_low": 100.0,
+    "vtln_high": -500.0,
+    "debug_mel": False,
+    "use_energy": False,
+    "energy_floor": 0.0,
+    "raw_energy": True,
+    "htk_compat": False,
+    "use_log_fbank": True,
+    "use_power": True,
+}
+
 
 def wespeaker_front_end(network: nn.Module) -> dict[str, Any]:
     """Kaldi's log mel filter banks of a Hamming window, without dither, minus the mean of the utterance.
 
     WeSpeaker and 3D-Speaker scale waveforms to the range of int16, as Kaldi's features do.
     """
-    options = {"num_mel_bins": network.input_dim, "window_type": "hamming", "dither": 0.0}
+    options = {**KALDI_FBANK, "num_mel_bins": network.input_dim}
     return {"type": "fbank", "options": options, "transforms": ["cmn_utterance"], "dims": network.input_dim}
 
 
