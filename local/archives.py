@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import ssl
 import tarfile
 import time
 import urllib.error
@@ -21,6 +22,7 @@ from spkid.kaldi.io import atomic_write
 BLOCK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60
 ATTEMPTS = 5
+NETWORK_ERRORS = (urllib.error.URLError, ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException)
 
 
 def fetch(url: str, path: Path, sha256: str = "", attempts: int = ATTEMPTS, pause_seconds: float = 2.0) -> str:
@@ -42,9 +44,7 @@ def fetch(url: str, path: Path, sha256: str = "", attempts: int = ATTEMPTS, paus
         except urllib.error.HTTPError as error:
             if error.code < 500 or attempt == attempts:
                 raise InputError(f"{url}: the server answers {error.code} {error.reason}") from None
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, OSError) and error.filename is not None:
-                raise  # the disk, not the network
+        except NETWORK_ERRORS as error:
             if attempt == attempts:
                 kept = part.stat().st_size if part.exists() else 0
                 why = getattr(error, "reason", None) or error

@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works
 from local.archives import extract, fetch
 from spkid.audio.durations import utterance_durations
 from spkid.jobs import Program, Step
+from spkid.jobs.lock import Lock
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.data_dir import write_spk2utt
 from spkid.kaldi.io import atomic_write
@@ -144,28 +145,29 @@ class Download(Program):
 
     def main(self, directory: str) -> int:
         corpus = Path(directory) / NAME
-        if is_complete(corpus):
-            print(f"speechocean762: {corpus} is there with all of its recordings")
-            return 0
-        with Step("speechocean762_download", directory, options={"url": self.url}) as step:
-            archive = Path(directory) / f"{NAME}.tar.gz"
-            if not archive.exists():
-                checksum = fetch(self.url, archive, self.sha256)
-                with atomic_write(Path(directory) / "archive.sha256") as stream:
-                    stream.write(f"{checksum}  {archive.name}\n")
-                step.say(f"{archive} has SHA-256 {checksum}")
-            unpacked = Path(directory) / "unpacked"
-            shutil.rmtree(unpacked, ignore_errors=True)
-            extract(archive, unpacked)
-            if not is_complete(unpacked / NAME):
-                raise InputError(f"{archive}: lacks a table or a recording of {NAME}; see {unpacked}")
-            shutil.rmtree(corpus, ignore_errors=True)
-            (unpacked / NAME).rename(corpus)
-            shutil.rmtree(unpacked)
-            if not self.keep_archive:
-                archive.unlink()
-            step.finish(f"{corpus} is complete")
+        if not is_complete(corpus):
+            corpus.parent.mkdir(parents=True, exist_ok=True)
+            with Lock(corpus.parent / ".lock"):
+                self._fetch(corpus)
+        print(f"speechocean762: {corpus} is complete")
         return 0
+
+    def _fetch(self, corpus: Path) -> None:
+        archive, unpacked = corpus.with_name(f"{NAME}.tar.gz"), corpus.with_name("unpacked")
+        if not archive.exists():
+            checksum = fetch(self.url, archive, self.sha256)
+            print(f"speechocean762: {archive} has SHA-256 {checksum}", flush=True)
+            with atomic_write(corpus.with_name("archive.sha256")) as stream:
+                stream.write(f"{checksum}  {archive.name}\n")
+        shutil.rmtree(unpacked, ignore_errors=True)
+        extract(archive, unpacked)
+        if not is_complete(unpacked / NAME):
+            raise InputError(f"{archive}: lacks a table or a recording of {NAME}; see {unpacked}")
+        shutil.rmtree(corpus, ignore_errors=True)
+        (unpacked / NAME).rename(corpus)
+        shutil.rmtree(unpacked)
+        if not self.keep_archive:
+            archive.unlink()
 
 
 @Speechocean762.subcommand("prepare")

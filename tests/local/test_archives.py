@@ -1,8 +1,10 @@
 """Downloads that go on where they broke off, and archives that stay inside their folder. The server is local."""
 
+import errno
 import hashlib
 import http.server
 import io
+import os
 import re
 import tarfile
 import threading
@@ -127,6 +129,16 @@ def test_a_refusal_is_not_asked_for_again(server, tmp_path):
 def test_no_server(tmp_path):
     with pytest.raises(InputError, match="refused"):
         archives.fetch("http://127.0.0.1:1/file", tmp_path / "file", attempts=2, pause_seconds=0)
+
+
+def test_a_full_disk_is_not_taken_for_the_network(server, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(archives, "_copy", full)
+    with pytest.raises(OSError, match="No space left"):
+        fetch(server, tmp_path / "file")
+    assert len(server.asked) == 1
 
 
 def write_tar(path, members):
