@@ -101,16 +101,16 @@ def decision_at(scores: TrialScores, point: OperatingPoint, threshold: float) ->
     """What happens where trials at or above a threshold are accepted, as JSON values.
 
     Returns:
-        `threshold` (None: nothing is accepted), `misses` and `false_alarms` with their rates, `dcf` (normalised cost),
-        and `precision`: the share of targets to expect among accepted trials at the prior, None where nothing is
-        accepted.
+        `threshold` (None: all or nothing is accepted, as the miss rate says), `misses` and `false_alarms` with their
+        rates, `dcf` (normalised cost), and `precision`: the share of targets to expect among accepted trials at the
+        prior, None where nothing is accepted.
     """
     misses, false_alarms = scores.counts_at(threshold) if threshold < np.inf else (scores.targets.size, 0)
     miss, false_alarm = misses / scores.targets.size, false_alarms / scores.nontargets.size
     hits, alarms = point.p_target * (1 - miss), (1 - point.p_target) * false_alarm
     miss_weight, false_alarm_weight = point.weights
     return {
-        "threshold": threshold if threshold < np.inf else None,
+        "threshold": threshold if np.isfinite(threshold) else None,
         "misses": misses,
         "false_alarms": false_alarms,
         "miss_rate": miss,

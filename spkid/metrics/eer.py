@@ -78,7 +78,9 @@ def _crossing(miss: np.ndarray, false_alarm: np.ndarray, thresholds: np.ndarray)
     weight = -difference[before] / (difference[after] - difference[before])
     rate = false_alarm[before] + weight * (false_alarm[after] - false_alarm[before])
     low, high = thresholds[before], thresholds[after]
-    threshold = low + weight * (high - low) if np.isfinite(high - low) else (low if np.isfinite(low) else high)
+    if np.isfinite(low) and np.isfinite(high):
+        return float(rate), float(low + weight * (high - low))
+    threshold = low if np.isfinite(low) else high
     return float(rate), float(threshold)
 
 

@@ -18,6 +18,7 @@ DEFINITION_TEXTS = {
     "trainer": "larger rate at the nearest corner of the ROC (VoxCeleb trainer)",
     "brentq": "ROC interpolated linearly",
     "rocch": "convex hull of the ROC",
+    "grid": "mean of the rates at the nearest of the thresholds 0, 0.001, ..., 1 (Deep Speaker)",
 }
 
 
@@ -85,8 +86,8 @@ def _threshold(results: Results) -> Section:
     ]
     if best["threshold"] is None:
         paragraphs.append(
-            "With these scores nothing is cheaper than to accept no trial at all: the system does not help at this "
-            "prior and these costs."
+            f"With these scores nothing is cheaper than to accept {_all_or_nothing(best)}: the system does not help at "
+            "this prior and these costs."
         )
     else:
         right = "" if best["precision"] is None else f", and {percent(best['precision'])} of accepted trials are right"
@@ -128,12 +129,17 @@ def _threshold(results: Results) -> Section:
 
 
 def _decision_row(name: str, decision: Mapping[str, Any]) -> list[str]:
-    threshold = "accept nothing" if decision["threshold"] is None else _score(decision["threshold"])
+    at = decision["threshold"]
+    threshold = f"accept {_all_or_nothing(decision)}" if at is None else _score(at)
     errors = [
         f"{percent(decision['miss_rate'])} ({decision['misses']:,})",
         f"{percent(decision['false_alarm_rate'])} ({decision['false_alarms']:,})",
     ]
     return [name, threshold, *errors, _three(decision["dcf"]), percent(decision["precision"])]
+
+
+def _all_or_nothing(decision: Mapping[str, Any]) -> str:
+    return "nothing" if decision["miss_rate"] == 1 else "everything"
 
 
 def _discrimination(results: Results) -> Section:

@@ -12,7 +12,7 @@ from spkid.metrics.bootstrap import Replicates, interval
 from spkid.metrics.cllr import cost_of_ratios, least_cost_of_ratios
 from spkid.metrics.cost import OperatingPoint, cost_at, least_cost
 from spkid.metrics.curve import TrialScores
-from spkid.metrics.decision import threshold_grid
+from spkid.metrics.decision import UNIT_GRID, threshold_grid
 from spkid.metrics.eer import DEFINITIONS
 
 COMMON_POINTS = (OperatingPoint(0.01), OperatingPoint(0.05))
@@ -32,18 +32,19 @@ def summarize(
         points: priors and costs of the detection costs.
 
     Returns:
-        `eer` and `eer_threshold` (Kaldi's definition), `eer_by_definition`, `min_dcf` by `OperatingPoint.name` with its
-        threshold (None where to accept nothing, or everything, is best), `min_cllr`; `best_f_measure` over a grid of
-        thresholds; under `as_log_likelihood_ratios`, what the scores cost if they are taken as natural-log likelihood
-        ratios: `cllr` and `act_dcf` by point.
+        `eer` and `eer_threshold` (Kaldi's definition), `eer_by_definition` (`grid` for scores within -1 and 1 alone),
+        `min_dcf` by `OperatingPoint.name` with its threshold (None where to accept nothing, or everything, is best),
+        `min_cllr`; `best_f_measure` over a grid of thresholds; under `as_log_likelihood_ratios`, what the scores cost
+        if they are taken as natural-log likelihood ratios: `cllr` and `act_dcf` by point.
 
     Raises:
         ValueError: a list is empty or holds NaN.
     """
     scores = targets if isinstance(targets, TrialScores) else TrialScores(targets, nontargets)
-    by_definition = {name: measure(scores) for name, measure in DEFINITIONS.items() if name != "grid"}
-    rate, threshold = by_definition["kaldi"]
     grid = threshold_grid(scores)
+    fits = grid.thresholds is UNIT_GRID  # else the definition by these thresholds says nothing
+    by_definition = {name: measure(scores) for name, measure in DEFINITIONS.items() if name != "grid" or fits}
+    rate, threshold = by_definition["kaldi"]
     return {
         "eer": rate,
         "eer_threshold": finite(threshold),

@@ -76,6 +76,8 @@ class TestDecision:
         found = decision_at(TrialScores([1, 3], [0, 0, 0, 2]), OperatingPoint(0.1), 1.5)
         assert (found["miss_rate"], found["false_alarm_rate"]) == (0.5, 0.25)
         assert found["precision"] == pytest.approx(0.1 * 0.5 / (0.1 * 0.5 + 0.9 * 0.25))
+        everything = decision_at(TrialScores([1, -np.inf], [0]), OperatingPoint(0.1), -np.inf)
+        assert (everything["misses"], everything["false_alarms"], everything["threshold"]) == (0, 1, None)
         nothing = decision_at(TrialScores([1, np.inf], [0]), OperatingPoint(0.1), np.inf)
         assert (nothing["misses"], nothing["threshold"], nothing["precision"]) == (2, None, None)
 

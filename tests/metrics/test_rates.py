@@ -67,6 +67,16 @@ class TestPublishedNumbers:
         for p_target, row in zip((0.01, 0.05), arrays[f"{case}/sb_mindcf_p01_p05"], strict=True):
             assert min_dcf(targets, nontargets, p_target) * p_target == pytest.approx(row[0], abs=1e-6)
 
+    def test_interpolated_rate_and_costs_of_wespeaker(self):
+        # without ties, where its unstable sort decides nothing
+        arrays = np.load(golden("nets/metrics.npz"))
+        targets, nontargets = arrays["raw/tar"], arrays["raw/non"]
+        assert eer(targets, nontargets, "brentq")[0] == pytest.approx(float(arrays["raw/tarfirst/ws_eer"]), abs=1e-9)
+        for p_target, cost in zip((0.01, 0.05, 0.001), arrays["raw/tarfirst/ws_mindcf_p01_p05_p001"], strict=True):
+            assert min_dcf(targets, nontargets, p_target) == pytest.approx(cost, abs=1e-9)
+        expected = float(arrays["raw/tarfirst/ws_mindcf_p01_cmiss10"])
+        assert min_dcf(targets, nontargets, 0.01, c_miss=10) == pytest.approx(expected, abs=1e-9)
+
     def test_roc_has_the_points_of_the_original(self):
         from spkid.metrics.eer import _roc_corners
 

@@ -226,6 +226,18 @@ class TestNumbers:
         both = ["fm"[int(a[1:3]) % 2] == "fm"[int(b[1:3]) % 2] for a, b in pairs[20:]]
         assert genders[0]["targets"] + genders[0]["nontargets"] == sum(both)
 
+    def test_infinite_scores_make_strict_json(self, corpus):
+        lines = Path("scores").read_text(encoding="utf-8").splitlines()
+        for value in ("inf", "-inf"):
+            write("odd", [f"{' '.join(line.split()[:2])} {value}" if k % 2 else line for k, line in enumerate(lines)])
+            results = evaluated("--data=data", "--bootstrap=10", scores="odd", out=f"with{value}")
+            assert results["as_log_likelihood_ratios"]["cllr"] is None
+            assert 0 < results["eer"] < 1
+        write("odd", [f"{' '.join(line.split()[:2])} -inf" for line in lines])
+        found = evaluated("--prior=0.99", scores="odd", out="all")
+        assert (found["decision"]["empirical"]["threshold"], found["decision"]["empirical"]["misses"]) == (None, 0)
+        assert "accept everything" in Path("all/results.md").read_text(encoding="utf-8")
+
     def test_voxceleb_lists(self, corpus):
         def path(key):
             return f"{key[:3]}/{key[4:]}.wav"
