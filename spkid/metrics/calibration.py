@@ -19,7 +19,7 @@ def reliability(scores: TrialScores, num_bins: int = NUM_BINS) -> tuple[np.ndarr
             both kinds counting as a half of all.
 
     Returns:
-        stated: (bins,) mean score of a group, finite scores only; both kinds count the same.
+        stated: (bins,) mean score of a group, finite scores only (none: no bins); both kinds count the same.
         observed: (bins,) log of (share of the targets in the group / share of the non-targets in it): equal to `stated`
             for log-likelihood ratios; +-inf where a group holds one kind alone.
     """

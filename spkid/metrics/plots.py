@@ -194,8 +194,9 @@ def plot_confusion(file: str | os.PathLike | BinaryIO, confusion: np.ndarray, na
 def _draw_reliability(axes: Axes, scores: TrialScores) -> None:
     stated, observed = reliability(scores)
     finite = np.isfinite(observed)
-    margin = 0.05 * (stated[-1] - stated[0]) or 0.5
-    limits = np.array([stated[0] - margin, stated[-1] + margin])
+    low, high = (stated[0], stated[-1]) if stated.size else (0, 0)  # no score is finite
+    margin = 0.05 * (high - low) or 0.5
+    limits = np.array([low - margin, high + margin])
     label = "a log-likelihood ratio"
     axes.plot(limits, limits, color=QUIET, linewidth=1, linestyle=(0, (4, 4)), label=label, zorder=1)
     style = {"color": COLOURS[0], "linestyle": "none", "markersize": 6, "zorder": 3, "clip_on": False}

@@ -18,6 +18,7 @@ CASES = {
     "chance": (RANDOM.normal(0, 1, 20), RANDOM.normal(0, 1, 30)),
     "reversed": (np.array([0.0, 1.0]), np.array([5.0, 6.0])),
     "one trial each": (np.array([1.0]), np.array([1.0])),
+    "nothing finite": (np.full(3, -np.inf), np.full(4, -np.inf)),
     "infinite": (np.array([np.inf, 3.0]), np.array([-np.inf, 0.0])),
 }
 
