@@ -47,9 +47,8 @@ class Evaluate(Program):
     """
 
     EXAMPLE = (
-        "steps/evaluate.py --data data/test --bootstrap 1000 exp/xvector/results/scores_plda data/test/trials \\\n"
+        "steps/evaluate.py --data data/test --bootstrap 1000 exp/x/results/scores data/test/trials exp/x/results/plda"
     )
-    EXAMPLE += "        exp/xvector/results/plda"
 
     name = cli.SwitchAttr("--name", str, default="", help="what the system is called in the report and in tables")
     config = cli.SwitchAttr("--config", str, default="", help="configuration of the system, kept in results.json")
@@ -58,7 +57,7 @@ class Evaluate(Program):
         OperatingPoint.parse,
         list=True,
         argname="P[,C_MISS,C_FA]",
-        help="one more detection cost: prior of a target trial, cost of a miss and of a false alarm; may be repeated",
+        help="one more detection cost: prior of a target trial, cost of a miss and of a false alarm",
     )
     prior = cli.SwitchAttr("--prior", float, default=0.01, help="share of target trials to choose a threshold for")
     c_miss = cli.SwitchAttr("--c-miss", float, default=1.0, help="what a miss costs there")
@@ -69,7 +68,7 @@ class Evaluate(Program):
         list=True,
         argname="DATA-DIR",
         help="who spoke what: for --bootstrap, and to break results down by gender, language and duration as far as "
-        "spk2gender, utt2dur, ... are there; may be repeated",
+        "spk2gender, utt2dur, ... are there",
     )
     spk2utt = cli.SwitchAttr("--spk2utt", str, default="", help="the utterances that each enrolment model was made of")
     conditions = cli.SwitchAttr(
