@@ -67,6 +67,8 @@ def load(
     Raises ValueError for what is no checkpoint, for a network that is not known and for encoders that do not match,
     naming the keys. Tensors of the loss are never loaded; a warning says so.
     """
+    if source not in PUBLISHED:
+        raise unknown_name("source of checkpoints", source, PUBLISHED)
     report = ImportReport()
     encoder = _split(_state_dict(path_or_state_dict), report)
     published = _find(encoder, source, name)
@@ -136,8 +138,6 @@ def _split(content: Mapping[str, torch.Tensor], report: ImportReport) -> dict[st
 
 
 def _find(encoder: Mapping[str, torch.Tensor], source: str, name: str | None) -> Published:
-    if source not in PUBLISHED:
-        raise unknown_name("source of checkpoints", source, PUBLISHED)
     known = PUBLISHED[source]
     for published in known:
         if all(any(re.match(marker, key) for key in encoder) for marker in published.markers) and (
