@@ -56,6 +56,7 @@ pre { margin: 0.5rem 0 0; padding: 0.9rem 1.1rem; border-radius: 0.4rem; backgro
   line-height: 1.5; white-space: pre-wrap; }
 details { margin: 1rem 0; }
 summary { cursor: pointer; color: var(--accent); }
+@media (max-width: 40rem) { .label { white-space: normal; min-width: 9rem; } th, td { padding-right: 0.9rem; } }
 @media print { body { padding: 0; max-width: none; } h2 { break-after: avoid; } figure { break-inside: avoid; } }
 """
 

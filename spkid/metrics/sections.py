@@ -13,6 +13,7 @@ Results = Mapping[str, Any]
 NONE = "–"
 HARDLY_HELPS = 0.95  # normalised cost
 FEW_SPEAKERS = 30
+SMALL_LOSS = 0.1  # of the least cost
 DEFINITION_TEXTS = {
     "kaldi": "Kaldi's compute-eer",
     "trainer": "larger rate at the nearest corner of the ROC (VoxCeleb trainer)",
@@ -108,15 +109,15 @@ def _threshold(results: Results) -> Section:
             f"Over resampled speakers the cheapest threshold lies between {_score(ends[0])} and {_score(ends[1])} in "
         )
         paragraphs.append(f"{text}{100 * results['confidence']['level']:g}% of the cases.")
-    lost = bayes["dcf"] - best["dcf"]
     verdict = (
-        "these scores can be used that way"
-        if lost <= 0.1 * max(best["dcf"], 0.05)
-        else f"these scores lose {lost:.3f} of normalised cost that way: calibrate them first"
+        "These scores are close to that."
+        if _is_calibrated(results)
+        else f"These scores are not: taken that way they cost {bayes['dcf']:.3f} here instead of {best['dcf']:.3f}. "
+        "Calibrate them first."
     )
     paragraphs.append(
         f"Scores that are calibrated natural-log likelihood ratios need no such choice: Bayes' rule accepts from "
-        f"{_score(point.bayes_threshold)} on, whatever the data. At this point {verdict}."
+        f"{_score(point.bayes_threshold)} on, whatever the data. {verdict}"
     )
     rows = [
         _decision_row("cheapest here", best),
@@ -136,6 +137,17 @@ def _decision_row(name: str, decision: Mapping[str, Any]) -> list[str]:
         f"{percent(decision['false_alarm_rate'])} ({decision['false_alarms']:,})",
     ]
     return [name, threshold, *errors, _three(decision["dcf"]), percent(decision["precision"])]
+
+
+def _is_calibrated(results: Results) -> bool:
+    """Whether little would be gained by calibration, at the point asked for and over all priors."""
+    decision, cllr, least = results["decision"], results["as_log_likelihood_ratios"]["cllr"], results["min_cllr"]
+    lost = decision["bayes"]["dcf"] - decision["empirical"]["dcf"]
+    return (
+        cllr is not None
+        and cllr - least <= max(SMALL_LOSS * least, 0.02)
+        and lost <= max(SMALL_LOSS * decision["empirical"]["dcf"], 0.02)
+    )
 
 
 def _all_or_nothing(decision: Mapping[str, Any]) -> str:
