@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spkid.nnet.registry import build_pooling
+from spkid.nnet.registry import build_pooling, pooling_name
 from spkid.nnet.resnet import TSTP, BasicBlock, conv_norm
 from spkid.nnet.tdnn import check_frames
 
@@ -126,7 +126,7 @@ class CamPlusPlus(nn.Module):
             width //= 2
         self.last_norm = NormRelu(width)
         if pooling_options is None:
-            pooling_options = TSTP if pooling == "statistics" else {}
+            pooling_options = TSTP if pooling_name(pooling) == "statistics" else {}
         self.pooling = build_pooling(pooling, channels=width, **pooling_options)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim, bias=False)
         self.embedding_norm = nn.BatchNorm1d(embedding_dim, affine=False)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spkid.nnet.registry import build_pooling
+from spkid.nnet.registry import build_pooling, pooling_name
 from spkid.nnet.resnet import conv_norm, shortcut
 from spkid.nnet.tdnn import check_frames
 
@@ -114,7 +114,7 @@ class ERes2Net(nn.Module):
         )
         self.fusions = nn.ModuleList(AttentiveFusion(after) for after in widths[1:])
         if pooling_options is None:
-            pooling_options = TSTP if pooling == "statistics" else {}
+            pooling_options = TSTP if pooling_name(pooling) == "statistics" else {}
         self.pooling = build_pooling(pooling, channels=width * -(-input_dim // 8), **pooling_options)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)
 

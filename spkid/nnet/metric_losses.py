@@ -5,8 +5,6 @@ other speaker's. All run in float32 (float64 stays float64) whatever autocast sa
 and of Deep Speaker.
 """
 
-import random
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -141,17 +139,15 @@ class Triplet(MetricLoss):
     Args:
         hard_rank: >= 0: with probability hard_prob one of the hard_rank + 1 nearest, else any. < 0: one that is farther
             than the positive but within the margin (Schroff et al., "FaceNet", CVPR 2015), any where there is none.
-        seed: of the choice.
     """
 
     max_utterances = 2
 
-    def __init__(self, margin: float = 0.1, hard_rank: int = 10, hard_prob: float = 0.5, seed: int = 0) -> None:
+    def __init__(self, margin: float = 0.1, hard_rank: int = 10, hard_prob: float = 0.5) -> None:
         super().__init__()
         self.margin = margin
         self.hard_rank = hard_rank
         self.hard_prob = hard_prob
-        self.random = random.Random(seed)
 
     def compare(self, x: torch.Tensor, labels: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         if x.shape[0] < 2:
@@ -164,7 +160,10 @@ class Triplet(MetricLoss):
         return torch.relu(gap + self.margin).mean(), distances.detach().argmin(dim=1) == own_index(x)
 
     def negatives(self, distances: torch.Tensor) -> list[int]:
-        """For each anchor (row) which other speaker's positive (column) becomes its negative."""
+        """For each anchor (row) which other speaker's positive (column) becomes its negative.
+
+        Chance is torch's own generator, whose state a checkpoint keeps.
+        """
         chosen = []
         order = distances.argsort(dim=1).tolist()
         for own, row in enumerate(distances.tolist()):
@@ -173,9 +172,9 @@ class Triplet(MetricLoss):
             if self.hard_rank < 0:
                 near = [index for index in others if row[own] < row[index] < row[own] + self.margin]
                 candidates = near or others
-            elif self.random.random() < self.hard_prob:
+            elif torch.rand(()).item() < self.hard_prob:
                 candidates = others[: self.hard_rank + 1]
-            chosen.append(self.random.choice(candidates))
+            chosen.append(candidates[int(torch.randint(len(candidates), ()))])
         return chosen
 
 

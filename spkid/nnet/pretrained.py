@@ -32,12 +32,15 @@ class ImportReport:
     """What became of a checkpoint's keys; `network.import_report` of an imported network.
 
     Attributes:
+        name, options: build_model(name, **options) makes the same network without weights.
         loss_head: tensors of the training criterion, by the original's keys: left out of the network.
         unmatched: keys of the file that no tensor of the network corresponds to, with their shapes.
         missing: tensors of the network that the file lacks (named as here).
         guesses: sizes that the file does not tell, with the value that was taken.
     """
 
+    name: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
     loss_head: dict[str, torch.Tensor] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -73,13 +76,16 @@ def load(
     encoder = _split(_state_dict(path_or_state_dict), report)
     published = _find(encoder, source, name)
     guesses: dict[str, str] = {}
-    inferred = published.infer(encoder, guesses)
+    try:
+        inferred = published.infer(encoder, guesses)
+    except KeyError as error:
+        raise ValueError(f"{source} {published.name}: the file lacks {error.args[0]}") from None
     report.guesses = [sentence for option, sentence in guesses.items() if option not in options]
-    network_name = name or inferred.pop("name", published.name)
-    inferred.pop("name", None)
-    network = build_model(network_name, **{**inferred, **options})
+    inferred_name = inferred.pop("name", published.name)
+    report.name, report.options = name or inferred_name, {**inferred, **options}
+    network = build_model(report.name, **report.options)
     _fill(network, encoder, published, report)
-    _say(report, network_name, source, partial)
+    _say(report, source, partial)
     network.front_end = published.front_end(network) if published.front_end else None
     network.import_report = report
     return network.eval()
@@ -168,7 +174,8 @@ def _fill(network: nn.Module, encoder: Mapping[str, torch.Tensor], published: Pu
     network.load_state_dict({**own, **filled})
 
 
-def _say(report: ImportReport, name: str, source: str, partial: bool) -> None:
+def _say(report: ImportReport, source: str, partial: bool) -> None:
+    name = report.name
     for guess in report.guesses:
         warnings.warn(f"{source} {name}: {guess}", stacklevel=3)
     if report.loss_head:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from spkid.nnet.attention import AttentiveStatisticsPooling
 from spkid.nnet.frontend import SincFilterBank, amplitude_factor, check_samples, preemphasize
 from spkid.nnet.pooling import full_precision
+from spkid.nnet.registry import unknown_name
 from spkid.nnet.res2net import Res2Conv1d
 
 SINC_KERNEL = 251
@@ -31,6 +32,7 @@ ATTENTION_DIM = 128
 DILATIONS = (2, 3, 4)
 MAXIMA = (5, 3, 1)  # frames
 VARIANCE_FLOOR = 1.0e-4
+POOLINGS = ("eca", "asp")
 
 
 class FeatureMapScaling(nn.Module):
@@ -69,7 +71,7 @@ class RawNet3(nn.Module):
 
     Args:
         channels: width of the blocks, C.
-        per_channel: the pooling's weights; True for the original's ECA, False for its ASP.
+        pooling: "eca": a weight a channel; "asp": one weight.
         sinc_stride: samples between two frames of the band passes.
         scale: groups of the Res2Net convolutions.
         output_norm: batch normalisation of the embedding.
@@ -80,13 +82,15 @@ class RawNet3(nn.Module):
         self,
         embedding_dim: int = 256,
         channels: int = 1024,
-        per_channel: bool = True,
+        pooling: str = "eca",
         sinc_stride: int = 10,
         scale: int = 8,
         output_norm: bool = False,
         amplitude: str = "unit",
     ) -> None:
         super().__init__()
+        if pooling.lower() not in POOLINGS:
+            raise unknown_name("pooling of rawnet3", pooling, POOLINGS)
         self.embedding_dim = embedding_dim
         self.min_samples = SINC_KERNEL + (MAXIMA[0] * MAXIMA[1] - 1) * sinc_stride
         self.factor = amplitude_factor(amplitude)
@@ -101,7 +105,7 @@ class RawNet3(nn.Module):
         self.pooling = AttentiveStatisticsPooling(
             AGGREGATED,
             ATTENTION_DIM,
-            per_channel=per_channel,
+            per_channel=pooling.lower() == "eca",
             global_context=True,
             hidden="relu_norm",
             variance_floor=VARIANCE_FLOOR,

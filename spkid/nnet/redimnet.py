@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spkid.nnet.registry import build_pooling, unknown_name
+from spkid.nnet.registry import build_pooling, pooling_name, unknown_name
 from spkid.nnet.tdnn import check_frames
 
 TIME_KERNELS = (7, 19, 31, 59)
@@ -274,7 +274,7 @@ class ReDimNet(nn.Module):
             channels, frequencies = channels * stage.stride, frequencies // stage.stride
         if pooling_options is None:
             options = {**ATTENTION, "global_context": layout.context}
-            pooling_options = options if pooling == "attentive_statistics" else {}
+            pooling_options = options if pooling_name(pooling) == "attentive_statistics" else {}
         self.pooling = build_pooling(pooling, channels=width, **pooling_options)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)
 

@@ -46,6 +46,17 @@ POOLINGS = {
     "xi": "spkid.nnet.attention:XiPooling",
 }
 
+# The names of the papers and of the toolkits, in any case.
+POOLING_ALIASES = {
+    "tap": "mean",
+    "tsdp": "deviation",
+    "tstp": "statistics",
+    "sap": "self_attentive",
+    "asp": "attentive_statistics",
+    "mhastp": "multi_head_attentive_statistics",
+    "mqmhastp": "multi_query_attentive_statistics",
+}
+
 LOSSES = {
     "softmax": "spkid.nnet.losses:Softmax",
     "am_softmax": "spkid.nnet.losses:AdditiveMarginSoftmax",
@@ -72,7 +83,12 @@ def build_model(name: str, **options: Any) -> nn.Module:
 
 def build_pooling(name: str, channels: int, **options: Any) -> nn.Module:
     """A pooling layer: (batch, channels, frames) -> (batch, layer.output_dim)."""
-    return _build("pooling", POOLINGS, name, {"channels": channels, **options})
+    return _build("pooling", POOLINGS, pooling_name(name), {"channels": channels, **options})
+
+
+def pooling_name(name: str) -> str:
+    """The name in `POOLINGS` of a pooling that may be called by its abbreviation (SAP, ASP, TSTP, ...)."""
+    return POOLING_ALIASES.get(name.lower(), name.lower())
 
 
 def build_loss(name: str, *, embedding_dim: int = 0, num_classes: int = 0, **options: Any) -> nn.Module:

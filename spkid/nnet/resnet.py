@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spkid.nnet.registry import build_pooling
+from spkid.nnet.registry import build_pooling, pooling_name
 from spkid.nnet.tdnn import check_frames
 
 BLOCKS = {
@@ -120,7 +120,7 @@ class ResNet(nn.Module):
         self.stages = nn.ModuleList(stages)
         frequencies = -(-input_dim // 8)
         if pooling_options is None:
-            pooling_options = TSTP if pooling == "statistics" else {}
+            pooling_options = TSTP if pooling_name(pooling) == "statistics" else {}
         self.pooling = build_pooling(pooling, channels=width * frequencies, **pooling_options)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from spkid.nnet.ecapa_tdnn import SqueezeExcitation
 from spkid.nnet.frontend import LogMelSpectrogram
-from spkid.nnet.registry import build_pooling
+from spkid.nnet.registry import build_pooling, pooling_name
 from spkid.nnet.resnet import conv_norm, shortcut
 
 BLOCKS = (3, 4, 6, 3)
@@ -122,7 +122,7 @@ class ResNetSe34L(ResNetSe):
         width = 8 * channels
         if pooling_options is None:
             options = {"attention_dim": width, "score_bias": False, "variance_floor": 1.0e-5}
-            pooling_options = options if pooling == "attentive_statistics" else {}
+            pooling_options = options if pooling_name(pooling) == "attentive_statistics" else {}
         spectrogram = LogMelSpectrogram(n_mels, "hamming", log_input=log_input, amplitude=amplitude)
         super().__init__(spectrogram, embedding_dim, channels, width, pooling, pooling_options)
         self.conv1 = nn.Conv2d(1, channels, 7, stride=(2, 1), padding=3, bias=False)
@@ -155,7 +155,7 @@ class ResNetSe34V2(ResNetSe):
             options = {"attention_dim": 128, "per_channel": True, "hidden": "relu_norm", "score_bias": True}
             floor = {"variance_floor": 1.0e-5}
             by_name = {"self_attentive": options, "attentive_statistics": {**options, **floor}}
-            pooling_options = by_name.get(pooling, {})
+            pooling_options = by_name.get(pooling_name(pooling), {})
         spectrogram = LogMelSpectrogram(n_mels, "hamming", preemphasis=True, log_input=log_input, amplitude=amplitude)
         super().__init__(spectrogram, embedding_dim, channels, width, pooling, pooling_options)
         self.conv1 = nn.Conv2d(1, channels, 3, padding=1)

@@ -99,10 +99,8 @@ def test_triplets_take_semi_hard_negatives_where_there_are_any():
         assert chosen[3] != 3
     hardest = build_loss("triplet", hard_rank=0, hard_prob=1)
     assert hardest.negatives(distances) == [2, 2, 0, 0]
-    assert {build_loss("triplet", hard_rank=1, hard_prob=1, seed=s).negatives(distances)[0] for s in range(20)} == {
-        1,
-        2,
-    }
+    two = build_loss("triplet", hard_rank=1, hard_prob=1)
+    assert {two.negatives(distances)[0] for _ in range(30)} == {1, 2}
 
 
 def test_cosine_triplet_takes_three_vectors():

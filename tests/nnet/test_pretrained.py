@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from spkid.nnet import pretrained
+from spkid.nnet import build_model, pretrained
 from tests.nnet.goldens import arrays, case_input, case_weights, deviation
 
 torch.set_num_threads(1)
@@ -97,6 +97,8 @@ def test_wespeaker_projections_are_left_out():
     with pytest.warns(UserWarning, match=r"the loss is left out: projection\.weight \(5, 512\)"):
         network = pretrained.load(state, "wespeaker")
     assert network.layer == "far"
+    again = build_model(network.import_report.name, **network.import_report.options)
+    again.load_state_dict(network.state_dict())
     with pytest.raises(ValueError, match="unknown embedding layer"):
         pretrained.load(state, "wespeaker", layer="middle")
 
@@ -108,6 +110,13 @@ def test_a_name_that_the_file_is_not_is_refused():
         pretrained.load(case_weights(XVEC), "speechbrain")
     with pytest.raises(ValueError, match=r"unknown source of checkpoints 'wespeakr' \(did you mean 'wespeaker'"):
         pretrained.load({}, "wespeakr")
+
+
+def test_a_file_without_the_keys_that_tell_its_size_is_refused():
+    state = case_weights(XVEC)
+    del state["seg_2.weight"]
+    with pytest.raises(ValueError, match=r"wespeaker xvector: the file lacks seg_2\.weight"):
+        pretrained.load(state, "wespeaker")
 
 
 class Harmful:

@@ -72,7 +72,7 @@ def _rawnet3(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
     return {
         "embedding_dim": rows(encoder, "fc6.weight"),
         "channels": rows(encoder, "layer1.conv1.weight"),
-        "per_channel": rows(encoder, "attention.3.weight") > 1,
+        "pooling": "eca" if rows(encoder, "attention.3.weight") > 1 else "asp",
         "scale": sum(key.startswith("layer1.convs.") and key.endswith(".weight") for key in encoder) + 1,
     }
 
