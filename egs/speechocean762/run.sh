@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # speechocean762 (OpenSLR 101): 125 training and 125 test speakers, half of them children, 20 read utterances each.
 #
-# Usage: bash run.sh [--corpus DIR] [--stage 0] [--stop-stage 7] [--nj 2] [--cmd utils/run.py]
+# Usage: bash run.sh [--corpus DIR] [--stage 0] [--stop-stage 8] [--nj 2] [--cmd utils/run.py]
 #
 # Without --corpus the corpus is downloaded (520 MB). Where it has only its train half, 30 of those speakers are the
 # test set. All choices were made on development speakers taken out of the training speakers (README.md); the test
@@ -12,7 +12,7 @@ cd "$(dirname "$0")"
 . ./cmd.sh
 
 stage=0
-stop_stage=7
+stop_stage=8
 nj=2
 cmd=$train_cmd
 corpus=                    # folder with WAVE, train and perhaps test; empty: download it into corpus/
@@ -102,5 +102,28 @@ if [ "$stage" -le 7 ] && [ "$stop_stage" -ge 7 ]; then
         "$system/results/${set}_$list"
       local/speechocean762.py compare "$baseline/results/${set}_$list" "$system/results/${set}_$list"
     done
+  done
+fi
+
+if [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ] && [ "$sets" = "dev test" ]; then
+  echo "Stage 8: cosine, AS-norm, calibration and fusion, all trained on development; a report for each"
+  vectors=$system/xvectors_%s/xvector.scp
+  for set in $sets; do
+    of_set=$(printf "$vectors" "$set")
+    steps/score_trials.py --method cosine --backend "$system/backend" "$data/$set/trials" "$of_set" "$of_set" \
+      "$system/results/scores_${set}_cosine"
+    steps/score_trials.py --method plda --backend "$system/backend" --score-norm as --top-n 300 \
+      --cohort "$(printf "$vectors" train_all)" "$data/$set/trials" "$of_set" "$of_set" "$system/results/scores_${set}_asnorm"
+  done
+  steps/calibrate_scores.py --prior 0.05 "$data/dev/trials" "$system/results/scores_dev" "$system/results/scores_test" \
+    "$system/results/scores_test_calibrated"
+  steps/fuse_scores.py --prior 0.05 --dev-trials "$data/dev/trials" \
+    --dev-scores "$system/results/scores_dev,$baseline/results/scores_dev" \
+    "$system/results/scores_test" "$baseline/results/scores_test" "$exp/fusion/results/scores_test"
+  for scores in "$system/results/scores_"{dev_cosine,dev_asnorm,test_cosine,test_asnorm,test_calibrated} \
+    "$exp/fusion/results/scores_test"; do
+    set=$(basename "$scores" | cut -d_ -f2)
+    steps/evaluate.py --config "$train_config" --prior 0.05 --data "$data/$set" "$scores" "$data/$set/trials" \
+      "$(dirname "$scores")/$(basename "$scores" | sed s/scores_//)"
   done
 fi
