@@ -57,6 +57,7 @@ class SeRes2Block(nn.Module):
 
     def __init__(self, channels: int, dilation: int, scale: int, se_dim: int, speechbrain: bool) -> None:
         super().__init__()
+        self.reflects = speechbrain
         self.first = ConvReluNorm(channels, channels)
         self.res2 = Res2Conv1d(
             channels, 3, dilation, scale, speechbrain, padding_mode="reflect" if speechbrain else "zeros"
@@ -65,7 +66,8 @@ class SeRes2Block(nn.Module):
         self.excitation = SqueezeExcitation(channels, se_dim)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        return x + self.excitation(self.last(self.res2(self.first(x))), mask)
+        inner = None if self.reflects else mask
+        return x + self.excitation(self.last(self.res2(self.first(x), inner)), mask)
 
 
 class EcapaTdnn(nn.Module):
@@ -96,6 +98,7 @@ class EcapaTdnn(nn.Module):
         if layout not in LAYOUTS:
             raise unknown_name("layout of ecapa_tdnn", layout, LAYOUTS)
         speechbrain = layout == "speechbrain"
+        self.layout = layout
         self.input_dim = input_dim
         self.embedding_dim = embedding_dim
         self.min_frames = max(DILATIONS) + 1  # a mirror image needs more frames than it adds
@@ -122,11 +125,14 @@ class EcapaTdnn(nn.Module):
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """lengths: (batch,) numbers of frames that count.
 
-        They are respected where frames meet each other without bound: squeeze and excitation, and pooling. The
-        convolutions still see a few frames beyond the end, as in SpeechBrain.
+        In the layout "wespeaker" each row of a padded batch has the embedding that it has alone. In "speechbrain" only
+        squeeze and excitation and pooling are told, as in the original: its convolutions mirror the batch's end, and
+        see a few frames beyond that of an utterance.
         """
         check_frames(x, self.input_dim, self.min_frames)
         mask = None if lengths is None else frame_mask(lengths, x.shape[1])
+        if mask is not None and self.layout == "wespeaker":
+            x = x * mask.mT
         x = self.first(x.transpose(1, 2))
         outputs = []
         for block in self.blocks:

@@ -35,10 +35,12 @@ class Res2Conv1d(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(scale - 1))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """mask (batch, 1, frames): what a convolution sees beyond an utterance's end is 0, as beyond the batch's."""
         groups = list(x.chunk(self.scale, dim=1))
         identity = groups.pop(0 if self.identity_first else -1)
         outputs: list[torch.Tensor] = []
         for conv, norm, group in zip(self.convs, self.norms, groups, strict=True):
-            outputs.append(norm(torch.relu(conv(group + outputs[-1] if outputs else group))))
+            seen = group + outputs[-1] if outputs else group
+            outputs.append(norm(torch.relu(conv(seen if mask is None else seen * mask))))
         return torch.cat([identity, *outputs] if self.identity_first else [*outputs, identity], dim=1)

@@ -94,19 +94,26 @@ def test_the_shortest_utterance_and_one_frame_less(name):
             network(x[:, :, 1:])
 
 
-@pytest.mark.parametrize("layout", ["speechbrain", "wespeaker"])
-def test_ecapa_counts_padding_only_where_it_says_so(layout):
-    torch.manual_seed(0)
-    network = build_model("ecapa_tdnn", **FEATURES["ecapa_tdnn"], layout=layout).eval()
-    x = torch.randn(2, 60, 8)
+def test_ecapa_in_a_padded_batch_is_what_it_is_alone():
+    _, x = small("ecapa_tdnn")
+    network = build_model("ecapa_tdnn", **FEATURES["ecapa_tdnn"], layout="wespeaker").eval()
+    lengths = torch.tensor([60, 41, 20, 5])
     with torch.no_grad():
-        full = network(x)
-        torch.testing.assert_close(network(x, torch.tensor([60, 60])), full, atol=1e-5, rtol=1e-4)
-        x[1, 50:] = 100.0  # only the convolutions' reach can see it
-        short = network(x, torch.tensor([60, 20]))
-    torch.testing.assert_close(short[0], full[0], atol=1e-5, rtol=1e-4)
+        together = network(x, lengths)
+        alone = torch.cat([network(one[None, :length]) for one, length in zip(x, lengths, strict=True)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_ecapa_with_mirrored_ends_sees_only_so_far_beyond():
+    network, _ = small("ecapa_tdnn")
+    network.eval()
+    x, lengths = torch.randn(2, 140, 8), torch.tensor([20, 30])
     with torch.no_grad():
-        torch.testing.assert_close(network(x[1:, :49], torch.tensor([20]))[0], short[1], atol=1e-4, rtol=1e-3)
+        before = network(x, lengths)
+        x[:, 30 + 2 + 7 * (2 + 3 + 4) :] = 100.0  # the reach of the convolutions
+        torch.testing.assert_close(network(x, lengths), before, atol=1e-5, rtol=1e-5)
+        x[:, 31] = 100.0
+        assert (network(x, lengths) - before).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("variant", ["b0", "b1", "b3", "b4", "b5", "b6"])
