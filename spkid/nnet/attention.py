@@ -163,7 +163,7 @@ class AttentiveStatisticsPooling(FrameAttention):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """lengths: (batch,) number of frames that count in each row of a padded batch; None: all."""
-        mask = None if lengths is None else frame_mask(lengths, x.shape[2])
+        mask = None if lengths is None else frame_mask(lengths.to(x.device), x.shape[2])
         return weighted_statistics(x, self.weights(x, mask), self.variance_floor)
 
 

@@ -130,7 +130,7 @@ class EcapaTdnn(nn.Module):
         see a few frames beyond that of an utterance.
         """
         check_frames(x, self.input_dim, self.min_frames)
-        mask = None if lengths is None else frame_mask(lengths, x.shape[1])
+        mask = None if lengths is None else frame_mask(lengths.to(x.device), x.shape[1])
         if mask is not None and self.layout == "wespeaker":
             x = x * mask.mT
         x = self.first(x.transpose(1, 2))
