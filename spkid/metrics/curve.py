@@ -76,19 +76,16 @@ class TrialScores:
         """Counts of misses and false alarms at every distinct score."""
         merged = np.concatenate((self.targets, self.nontargets))
         merged.sort(kind="stable")  # Timsort finds the two runs and merges them in linear time
-        starts = np.flatnonzero(np.concatenate(([True], merged[1:] != merged[:-1])))  # trials below each threshold
-        thresholds = merged[starts]
+        below = np.concatenate(([0], np.flatnonzero(merged[1:] != merged[:-1]) + 1, [merged.size]))
+        thresholds = np.append(merged, np.inf)[below]  # nothing is accepted at the last point, not even +inf
         del merged
-        misses = np.searchsorted(self.targets, thresholds, side="left")
-        false_alarms = self.nontargets.size - (starts - misses)
-        # Nothing is accepted at the last point, not even a score of +inf.
-        return ErrorRates(
-            np.append(thresholds, np.inf),
-            np.append(misses, self.targets.size),
-            np.append(false_alarms, 0),
-            self.targets.size,
-            self.nontargets.size,
-        )
+        if self.targets.size <= self.nontargets.size:
+            misses = _number_below(thresholds, self.targets)
+        else:
+            misses = below - _number_below(thresholds, self.nontargets)
+        false_alarms = np.subtract(misses, below, out=below)
+        false_alarms += self.nontargets.size
+        return ErrorRates(thresholds, misses, false_alarms, self.targets.size, self.nontargets.size)
 
     def counts_at(self, threshold: float) -> tuple[int, int]:
         """(misses, false alarms) where trials at or above the threshold are accepted."""
@@ -113,6 +110,12 @@ def error_rates(targets: ArrayLike, nontargets: ArrayLike) -> ErrorRates:
         ValueError: a list is empty or holds NaN.
     """
     return TrialScores(targets, nontargets).rates
+
+
+def _number_below(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(points,) how many of the sorted values, all thresholds themselves, lie below each threshold; at the last, all."""
+    points = np.searchsorted(thresholds, values)
+    return np.repeat(np.arange(values.size + 1), np.diff(points, prepend=-1, append=thresholds.size - 1))
 
 
 def _sorted(name: str, scores: ArrayLike) -> np.ndarray:
