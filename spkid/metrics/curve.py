@@ -113,7 +113,7 @@ def error_rates(targets: ArrayLike, nontargets: ArrayLike) -> ErrorRates:
 
 
 def _number_below(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(points,) how many of the sorted values, all thresholds themselves, lie below each threshold; at the last, all."""
+    """(points,) how many of the sorted values, which are thresholds too, lie below each; at the last threshold, all."""
     points = np.searchsorted(thresholds, values)
     return np.repeat(np.arange(values.size + 1), np.diff(points, prepend=-1, append=thresholds.size - 1))
 
