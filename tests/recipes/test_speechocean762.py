@@ -66,7 +66,7 @@ def run(recipe: Path, *options: str) -> str:
 
 def test_all_stages(recipe, small_corpus):
     said = run(recipe, "--corpus", str(small_corpus))
-    for stage in range(8):
+    for stage in range(9):
         assert f"Stage {stage}" in said
     assert said.count("compare: ") == 4
     results = json.loads((recipe / "exp/lde_xvector/results/test_trials/results.json").read_text())
