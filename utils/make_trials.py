@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Writes a list of trials from data directories."""
 
+import sys
+
 from plumbum import cli
 
 from spkid.jobs import Program
@@ -45,6 +47,9 @@ class MakeTrials(Program):
         else:
             pairs = all_pairs(*directories, models=self.models)
         targets, nontargets = write_trials(arguments[-1], pairs)
+        for count, kind in ((targets, "target"), (nontargets, "nontarget")):
+            if not count:
+                print(f"make_trials: warning: no {kind} trials: error rates need both kinds", file=sys.stderr)
         print(f"make_trials: {targets} target and {nontargets} nontarget trials in {arguments[-1]}")
         return 0
 

@@ -16,6 +16,7 @@ nj=2
 cmd=$train_cmd
 train_config=conf/xvector.yaml
 . utils/parse_options.sh
+[ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 
 trials=data/test/trials
 xvector=exp/xvector

@@ -28,6 +28,7 @@ baseline_lda_dim=60        # the best for the baseline, which is all of its dime
 data=data
 exp=exp
 . utils/parse_options.sh
+[ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 
 train_sets="train$(printf ' train_sp%s' $speeds)"
 system=$exp/$(basename "$train_config" .yaml)

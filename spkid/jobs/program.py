@@ -2,8 +2,10 @@
 
 import difflib
 import inspect
+import shutil
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import ClassVar
 
@@ -73,7 +75,9 @@ class Program(cli.Application):
         super().__init__(executable)
         self.USAGE = f"    {{progname}} [options] {self._positional()}\n"
         if self.EXAMPLE:
-            self.DESCRIPTION_MORE = f"Example:\n\n    {self.EXAMPLE}\n"
+            # not DESCRIPTION_MORE: plumbum would break the command where no shell can put it together again
+            example = _command_lines(self.EXAMPLE).replace("{", "{{").replace("}", "}}")
+            self.USAGE += f"\nExample:\n{example}\n"
 
     def _parse_args(self, argv: list[str]):
         try:
@@ -94,8 +98,10 @@ class Program(cli.Application):
         try:
             return convert(text)
         except (TypeError, ValueError) as error:
-            kinds = {int: "a whole number is needed", float: "a number is needed"}
-            raise InputError(f"{name}: {text!r} will not do: {kinds.get(convert, error)}") from None
+            needed = {int: "a whole number is needed", float: "a number is needed"}.get(convert, str(error))
+            if isinstance(convert, cli.Set):
+                needed = f"one of {', '.join(map(str, convert.values))} is needed"
+            raise InputError(f"{name}: {text!r} will not do: {needed}") from None
 
     def _validate_args(self, swfuncs, tailargs):
         try:
@@ -117,6 +123,20 @@ class Program(cli.Application):
             else:
                 words.append(shown if parameter.default is parameter.empty else f"[{shown}]")
         return " ".join(words)
+
+
+def _command_lines(command: str) -> str:
+    """A command broken at blanks with backslashes, so that it can be pasted from `--help` into a shell as it is."""
+    width = max(40, shutil.get_terminal_size().columns - 6)
+    lines = textwrap.wrap(
+        command,
+        width,
+        initial_indent="    ",
+        subsequent_indent="        ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return " \\\n".join(lines)
 
 
 def _interrupt(number, _frame):

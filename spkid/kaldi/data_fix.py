@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from codecs import BOM_UTF8
 from itertools import compress
 
 from spkid.kaldi.data_dir import DERIVED_FILES, RECORDING_FILES, SPEAKER_FILES, UTTERANCE_FILES, DataDir
@@ -36,6 +37,8 @@ class _Repair:
         example = b""
         with open_file(path) as stream:
             content = stream.readall()
+        marked = content.startswith(BOM_UTF8)
+        content = content.removeprefix(BOM_UTF8)
         ascii_only = content.isascii()
         if b"\r" in content:
             carriage = content.count(b"\r")
@@ -57,6 +60,8 @@ class _Repair:
             keys.append(key)
             values.append(value)
         del lines
+        if marked:
+            self.say(f"{name}: byte order mark of a Windows editor removed")
         if carriage:
             self.say(f"{name}: {carriage} Windows line end(s) turned into Unix ones")
         if blank:
@@ -97,7 +102,7 @@ class _Repair:
         good = [_is_well_formed(name, key, value) for key, value in pairs]
         if all(good):
             return table
-        what = "without exactly one speaker" if name == "utt2spk" else "whose recording or times cannot be"
+        what = "without exactly one speaker" if name == "utt2spk" else "not of a recording, start and later end"
         first = table.keys[good.index(False)]
         self.say(f"{name}: {good.count(False)} line(s) {what} left out, the first is {show(first)}")
         return IdTable(list(compress(table.keys, good)), list(compress(table.values, good)))
@@ -150,7 +155,8 @@ def fix_data_dir(data: DataDir) -> list[str]:
     dropped = len(utt2spk.keys) - len(keep)
     if dropped:
         first = next(key for key in utt2spk.keys if key not in keep)
-        repair.say(f"{dropped} of {len(utt2spk.keys)} utterances dropped, as {show(first)}: some file lacks them")
+        total = len(utt2spk.keys)
+        repair.say(f"{dropped} of {total} utterances dropped because some file lacks them, the first is {show(first)}")
     utt2spk = utt2spk.select(keep)
     repair.write("utt2spk", utt2spk)
     repair.write("spk2utt", group_by_value(utt2spk))

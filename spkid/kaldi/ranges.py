@@ -38,6 +38,8 @@ def _parse_part(part: str, size: int, tolerance: int, text: str, name: str) -> s
     if len(ends) != 2 or not all(end.isascii() and end.isdigit() for end in ends):
         raise InputError(f"{name}: [{text}] is not a range; write [first-row:last-row,first-column:last-column]")
     first, last = int(ends[0]), int(ends[1])
-    if first > last or first >= size or last >= size + tolerance:
+    if first > last:
+        raise InputError(f"{name}: the range [{text}] ends before it begins")
+    if first >= size or last >= size + tolerance:
         raise InputError(f"{name}: the range [{text}] does not fit, there are only {size} of them")
     return slice(first, min(last + 1, size))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,18 @@ def test_help_says_what_how_and_gives_an_example(program):
     assert result.returncode == 0
     for part in ("Does nothing, well.", "steps/example.py --nj 4 data/train exp", "--mfcc-config", "<data> [<out>]"):
         assert part in result.stdout
+
+
+def test_a_long_example_can_be_pasted_into_a_shell(program):
+    words = [f"data/a_directory_with_a_long_name_{number}" for number in range(6)]
+    example = "echo --set 'loss={name: softmax}' " + " ".join(words)
+    path = Path(program[1])
+    path.write_text(path.read_text().replace('"steps/example.py --nj 4 data/train exp"', repr(example)))
+    shown = run(program, "--help").stdout.split("Example:\n")[1].split("\n\n")[0]
+    assert len(shown.splitlines()) > 2
+    pasted = subprocess.run(["bash", "-c", shown], capture_output=True, text=True, timeout=60)
+    assert pasted.stdout == "--set loss={name: softmax} " + " ".join(words) + "\n"
+    assert pasted.stderr == ""
 
 
 def test_version(program):

@@ -140,7 +140,7 @@ def test_fix_says_what_it_drops(data):
     edit("feats.scp", lambda x: x[:3] + x[4:])(data_path(data))
     edit("utt2dur", lambda x: [x[1], *x[5:], x[5]])(data_path(data))
     said = "; ".join(data.fix())
-    assert "1 of 12 utterances dropped, as bob-0" in said
+    assert "1 of 12 utterances dropped because some file lacks them, the first is bob-0" in said
     assert "utt2dur: 1 repeated line(s) left out" in said
     assert "utt2dur: lacks 3 of 11 ids; moved to .backup" in said
     assert not data.has("utt2dur")
@@ -373,3 +373,14 @@ def test_any_bytes_are_a_directory_or_an_error(tmp_path_factory, content):
     except InputError:  # and no other exception
         return
     data.check()
+
+
+def test_a_byte_order_mark_goes_and_its_utterance_stays(data):
+    path = Path(data.path("utt2spk"))
+    sound = path.read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + sound)
+    with pytest.raises(InputError, match="does not print"):
+        DataDir(data.root).check()
+    assert "utt2spk: byte order mark of a Windows editor removed" in DataDir(data.root).fix()
+    assert path.read_bytes() == sound
+    assert DataDir(data.root).utterances == list(UTTERANCES)

@@ -101,6 +101,13 @@ def test_an_unknown_option_is_refused_before_any_work(recipe):
     assert not (recipe / "data").exists()
 
 
+def test_a_word_that_is_no_option_is_refused_before_any_work(recipe):
+    done = start(recipe, "3", "--stage", "3")  # the options after it would be lost
+    assert done.returncode == 1
+    assert "not '3'" in done.stderr
+    assert not (recipe / "data").exists()
+
+
 def test_every_stage_is_short_and_help_tells_the_options(recipe):
     done = start(recipe, "--help")
     assert done.returncode == 0

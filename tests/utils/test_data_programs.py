@@ -231,3 +231,10 @@ def test_trials(data, tmp_path):
 @pytest.mark.parametrize("program", ["split_data", "subset_data_dir", "make_trials", "filter_scp"])
 def test_help_shows_an_example(program):
     assert f"utils/{program}.py" in succeeds(run(program, "--help"))
+
+
+def test_trials_of_one_utterance_are_none_and_said_so(tmp_path, data):
+    succeeds(run("subset_data_dir", "--first", data, "1", tmp_path / "one"))
+    result = run("make_trials", tmp_path / "one", tmp_path / "trials")
+    assert "warning: no target trials" in result.stderr
+    assert "warning: no nontarget trials" in result.stderr
