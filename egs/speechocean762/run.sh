@@ -5,7 +5,8 @@
 #
 # Without --corpus the corpus is downloaded (520 MB). Where it has only its train half, 30 of those speakers are the
 # test set. All choices were made on development speakers taken out of the training speakers (README.md); the test
-# speakers give no statistics and are scored with nothing but the baseline and the system chosen. Numbers: RESULTS.md.
+# speakers give no statistics and decide nothing; stages 6 and 7 score them with the baseline and the system chosen
+# alone, stage 8 in other ways, for information. Numbers: RESULTS.md.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh
