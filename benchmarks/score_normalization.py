@@ -50,7 +50,8 @@ def report(name, products, scorer):
             processor.append(time.process_time() - busy)
     for kind, times in (("clock", clock), ("processor", processor)):
         alone, ours = min(times[::2]), min(times[1::2])
-        print(f"{name:28s} {kind:9s} bare {alone:6.2f} s   scorer {ours:6.2f} s   ratio {ours / alone:5.2f}", flush=True)
+        ratio = ours / alone
+        print(f"{name:28s} {kind:9s} bare {alone:6.2f} s   scorer {ours:6.2f} s   ratio {ratio:5.2f}", flush=True)
 
 
 def main():

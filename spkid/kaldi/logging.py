@@ -56,9 +56,9 @@ def _print(text: str) -> None:
 def run_tool(main: Callable[[list[str] | None], int]) -> Callable[[list[str] | None], int]:
     """Decorates a tool's `main(argv=None) -> exit status`.
 
-    What a user can cause (InputError, the operating system's errors, an interrupt, a reader that went away, too little
-    memory) becomes one line on standard error and exit status 1. SIGTERM unwinds like an exception, so that temporary
-    files go. The tool's name in messages is that of its file.
+    What a user can cause (InputError, the operating system's errors, an interrupt, too little memory) becomes one line on
+    standard error and exit status 1; a reader that went away, nothing but exit status 141, as after SIGPIPE. SIGTERM
+    unwinds like an exception, so that temporary files go. The tool's name in messages is that of its file.
     """
     name = os.path.splitext(os.path.basename(main.__code__.co_filename))[0].replace("_", "-")
 
@@ -76,10 +76,11 @@ def run_tool(main: Callable[[list[str] | None], int]) -> Callable[[list[str] | N
             except KeyboardInterrupt:
                 error("interrupted")
             except BrokenPipeError:
-                error("the program that reads this one's output has stopped")
-                # or Python would try once more to flush at exit, and complain
+                # "copy-feats ... | head": the reader has seen enough. Kaldi's tools die of the signal, without a word.
+                # Python would try once more to flush at exit, and complain.
                 with contextlib.suppress(OSError, ValueError):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 128 + signal.SIGPIPE
             except OSError as problem:
                 where = f"{problem.filename}: " if problem.filename else ""
                 error(f"{where}{problem.strerror or problem}")

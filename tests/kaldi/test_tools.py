@@ -191,21 +191,22 @@ def test_mistakes_on_the_command_line(capsys):
     assert "1 arguments where 2 are needed" in capsys.readouterr().err
 
 
-def test_full_disk_and_broken_pipe_are_one_line(tmp_path, feats):
+def test_a_full_disk_is_one_line_and_a_reader_that_left_none(tmp_path, feats):
     done = process("copy-feats", f"ark:{tmp_path}/f.ark", "ark:/dev/full")
     assert done.returncode == 1
     assert done.stderr.decode().splitlines()[1:] == [
         "ERROR (copy-feats): cannot write /dev/full: No space left on device"
     ]
     save_matrix(f"{tmp_path}/large", np.ones((1000, 1000)))
-    command = f"{sys.executable} -m spkid.bin.copy_matrix --binary=false {tmp_path}/large - | head -c 10"
+    tool = f"{sys.executable} -m spkid.bin.copy_matrix --binary=false {tmp_path}/large -"
+    command = ["bash", "-c", f"{tool} | head -c 10 >/dev/null; exit ${{PIPESTATUS[0]}}"]
     for unbuffered in ("", "1"):
         environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
         done = subprocess.run(
-            command, shell=True, capture_output=True, cwd=REPOSITORY, check=False, env=environment, text=True
+            command, capture_output=True, cwd=REPOSITORY, check=False, env=environment, text=True
         )
-        lines = done.stderr.splitlines()
-        assert lines[1:] == ["ERROR (copy-matrix): the program that reads this one's output has stopped"]
+        assert done.returncode == 141
+        assert len(done.stderr.splitlines()) == 1  # the command line that every tool echoes
 
 
 def test_a_killed_tool_leaves_nothing_behind(tmp_path, feats):
