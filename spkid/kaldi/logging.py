@@ -56,8 +56,8 @@ def _print(text: str) -> None:
 def run_tool(main: Callable[[list[str] | None], int]) -> Callable[[list[str] | None], int]:
     """Decorates a tool's `main(argv=None) -> exit status`.
 
-    What a user can cause (InputError, the operating system's errors, an interrupt, too little memory) becomes one line on
-    standard error and exit status 1; a reader that went away, nothing but exit status 141, as after SIGPIPE. SIGTERM
+    What a user can cause (InputError, the operating system's errors, an interrupt, too little memory) becomes one line
+    on standard error and exit status 1; a reader that went away, nothing but exit status 141, as after SIGPIPE. SIGTERM
     unwinds like an exception, so that temporary files go. The tool's name in messages is that of its file.
     """
     name = os.path.splitext(os.path.basename(main.__code__.co_filename))[0].replace("_", "-")
