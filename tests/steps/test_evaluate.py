@@ -1,9 +1,6 @@
 """steps/evaluate.py, steps/evaluate_vad.py and utils/make_results.py as commands on files."""
 
-import contextlib
 import html.parser
-import importlib.util
-import io
 import json
 import re
 import subprocess
@@ -17,40 +14,10 @@ from spkid.kaldi.tables import VECTOR, TableWriter
 from spkid.metrics import OperatingPoint, eer, min_dcf
 from spkid.metrics.bootstrap import bootstrap, interval
 from tests.shared import REPOSITORY
+from tests.steps.running import refuse, succeed
 
-PROGRAMS = {
-    "evaluate.py": ("steps", "Evaluate"),
-    "evaluate_vad.py": ("steps", "EvaluateVad"),
-    "make_results.py": ("utils", "MakeResults"),
-    "make_trials.py": ("utils", "MakeTrials"),
-}
 SPEAKERS = [f"s{index:02d}" for index in range(10)]
 UTTERANCES = [f"{speaker}-{index}" for speaker in SPEAKERS for index in range(4)]
-
-
-def command(program, *arguments):
-    """Runs a program as a user does, in the current directory: status, standard output, standard error."""
-    folder, name = PROGRAMS[program]
-    specification = importlib.util.spec_from_file_location(program[:-3], REPOSITORY / folder / program)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        _, status = getattr(module, name).run([program, *map(str, arguments)], exit=False)
-    return status, out.getvalue(), err.getvalue()
-
-
-def succeed(program, *arguments):
-    status, out, err = command(program, *arguments)
-    assert status == 0, err
-    return out
-
-
-def refuse(program, *arguments):
-    status, out, err = command(program, *arguments)
-    assert status == 1, out
-    assert err.count("\n") == 1, err
-    return err
 
 
 def evaluated(*options, scores="scores", trials="trials", out="exp/sys/results/cosine"):

@@ -1,8 +1,5 @@
 """Score normalisation, all pairs, calibration, fusion and adaptation: the steps as commands on files."""
 
-import contextlib
-import importlib.util
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,41 +13,9 @@ from spkid.backend.trials import read_scores, read_trials
 from spkid.kaldi.matrix import load_matrix
 from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter
 from tests.backend.corpus import drawn
-from tests.shared import REPOSITORY
+from tests.steps.running import refuse, succeed
 
-PROGRAMS = {
-    "adapt_plda.py": "AdaptPlda",
-    "calibrate_scores.py": "CalibrateScores",
-    "fuse_scores.py": "FuseScores",
-    "score_trials.py": "ScoreTrials",
-    "train_plda.py": "TrainPlda",
-}
 DIMS = 6
-
-
-def command(program: str, *arguments: object) -> tuple[int, str, str]:
-    """Runs a step as a user does, in the current directory: status, standard output, standard error."""
-    specification = importlib.util.spec_from_file_location(program[:-3], REPOSITORY / "steps" / program)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        _, status = getattr(module, PROGRAMS[program]).run([program, *map(str, arguments)], exit=False)
-    return status, out.getvalue(), err.getvalue()
-
-
-def succeed(program: str, *arguments: object) -> str:
-    status, out, err = command(program, *arguments)
-    assert status == 0, err
-    return out
-
-
-def refuse(program: str, *arguments: object) -> str:
-    """The one line on standard error of a step that must fail."""
-    status, out, err = command(program, *arguments)
-    assert status == 1, out
-    assert err.count("\n") == 1, err
-    return err
 
 
 class Corpus:

@@ -1,9 +1,7 @@
 """From vectors to the equal error rate: the steps and the tools as commands on files."""
 
-import contextlib
-import importlib.util
-import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -30,36 +28,9 @@ from spkid.kaldi.matrix import load_matrix, load_vector
 from spkid.kaldi.tables import VECTOR, TableWriter, read_id_map, read_table
 from tests.backend.corpus import drawn
 from tests.shared import REPOSITORY, golden
+from tests.steps.running import refuse, succeed
 
 NAMES = ("plda", "plda_nolennorm", "plda_simplelen", "plda_enroll", "plda_adapted", "cosine")
-
-
-PROGRAMS = {"train_plda.py": "TrainPlda", "score_trials.py": "ScoreTrials", "evaluate.py": "Evaluate"}
-
-
-def command(program: str, *arguments: object) -> tuple[int, str, str]:
-    """Runs a step as a user does, in the current directory: status, standard output, standard error."""
-    specification = importlib.util.spec_from_file_location(program[:-3], REPOSITORY / "steps" / program)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        _, status = getattr(module, PROGRAMS[program]).run([program, *map(str, arguments)], exit=False)
-    return status, out.getvalue(), err.getvalue()
-
-
-def succeed(program: str, *arguments: object) -> str:
-    status, out, err = command(program, *arguments)
-    assert status == 0, err
-    return out
-
-
-def refuse(program: str, *arguments: object) -> str:
-    """The one line on standard error of a step that must fail."""
-    status, out, err = command(program, *arguments)
-    assert status == 1, out
-    assert err.count("\n") == 1, err
-    return err
 
 
 @pytest.fixture
@@ -90,6 +61,9 @@ def train() -> None:
 def edit(path: str, change) -> None:
     lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
     Path(path).write_text("".join(change(lines)), encoding="utf-8")
+
+
+PROGRAMS = [path.name for path in sorted(REPOSITORY.glob("steps/*.py")) if os.access(path, os.X_OK)]
 
 
 class TestSteps:
