@@ -11,7 +11,7 @@ from spkid.features.options import VadOptions
 from spkid.jobs import Program, Step, fraction
 from spkid.jobs.archives import ArchiveJobs, set_aside
 from spkid.kaldi import DataDir, InputError
-from spkid.kaldi.options import parse_command_line
+from spkid.kaldi.options import fill_from_config
 
 
 class ComputeVadDecision(Program):
@@ -38,8 +38,7 @@ class ComputeVadDecision(Program):
         data.require("feats.scp")
         if not Path(self.vad_config).is_file():
             raise InputError(f"{self.vad_config}: no such file; --vad-config names one with options of compute-vad")
-        arguments = [f"--config={self.vad_config}", "--print-args=false"]
-        groups, _ = parse_command_line("", [VadOptions, OmissionOptions], arguments)
+        groups = fill_from_config(self.vad_config, [VadOptions, OmissionOptions])
         logs, archives = Path(log_dir or data.path("log")), Path(archive_dir or data.path("data"))
         name = Path(data_dir).resolve().name
         step = Step(

@@ -13,7 +13,7 @@ from spkid.jobs.archives import ArchiveJobs, set_aside
 from spkid.jobs.lock import Lock
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.data_check import check_data_dir
-from spkid.kaldi.options import parse_command_line
+from spkid.kaldi.options import fill_from_config
 
 MADE_HERE = ("feats.scp", "utt2num_frames", "vad.scp")  # what an earlier run left is not this run's concern
 
@@ -88,8 +88,7 @@ class MakeFeatures(Program):
         path = getattr(self, f"{self.TYPE}_config")
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file; --{self.TYPE}-config names one with options of {self._tool}")
-        groups = [self.OPTIONS, ExtractionOptions, VtlnOptions]
-        filled, _ = parse_command_line("", groups, [f"--config={path}", "--print-args=false"])
+        filled = fill_from_config(path, [self.OPTIONS, ExtractionOptions, VtlnOptions])
         return [dataclasses.asdict(group) for group in filled]
 
     @property

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from spkid.bin._combining import combine_tables
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.logging import log
 from spkid.kaldi.report import Report
-from spkid.kaldi.tables import Holder, TableWriter, is_table, open_table, read_table
+from spkid.kaldi.tables import Holder, is_table, read_table
 
 
-def add_tables(sources: list[str], scales: list[float], target: str, holder: Holder, report: Report) -> None:
-    """Writes, for each id of the first table, the scaled sum of its values in all tables.
-
-    An id that a table lacks, or has in another shape, fails.
-    """
-    with contextlib.ExitStack() as opened:
-        writer = opened.enter_context(TableWriter(target, holder))
-        others = [opened.enter_context(open_table(name, holder)) for name in sources[1:]]
-        for key, first in read_table(sources[0], holder):
-            missing = [name for name, table in zip(sources[1:], others, strict=True) if key not in table]
-            if missing:
-                report.add_failed(key, f"missing in {missing[0]}")
-                continue
-            values = [first, *(table[key] for table in others)]
-            shapes = [" x ".join(map(str, value.shape)) for value in values]
-            if len(set(shapes)) > 1:
-                report.add_failed(key, f"different dimensions: {' vs. '.join(shapes)}")
-                continue
-            writer.write(key, sum(np.float32(scale) * value for scale, value in zip(scales, values, strict=True)))
-            report.add_done()
+def weighted_sum(values: list[np.ndarray], scales: list[float]) -> np.ndarray:
+    """The scaled sum of values of one shape. Raises InputError where the shapes differ."""
+    shapes = [" x ".join(map(str, value.shape)) for value in values]
+    if len(set(shapes)) > 1:
+        raise InputError(f"different dimensions: {' vs. '.join(shapes)}")
+    return sum(np.float32(scale) * value for scale, value in zip(scales, values, strict=True))
 
 
 def add_values(named: Iterable[tuple[str, np.ndarray]], report: Report) -> np.ndarray | None:
@@ -71,7 +57,7 @@ def add(
     if is_table(target):
         if average:
             factors = [factor / len(sources) for factor in factors]
-        add_tables(sources, factors, target, holder, report)
+        combine_tables(sources, target, holder, lambda values: weighted_sum(values, factors), report)
     else:
         if is_table(sources[0]) and len(sources) > 1:
             raise InputError(f"{len(sources)} tables cannot be summed into the single file {target}")

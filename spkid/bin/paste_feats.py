@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from dataclasses import dataclass
 
 import numpy as np
 
+from spkid.bin._combining import combine_tables
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.logging import log, run_tool
 from spkid.kaldi.matrix import save_matrix
 from spkid.kaldi.options import ReportOptions, option, parse_command_line
 from spkid.kaldi.report import Report
-from spkid.kaldi.tables import MATRIX, TableWriter, is_table, open_table, read_table
+from spkid.kaldi.tables import MATRIX, is_table
 
 USAGE = """Paste feature files (assuming they have the same lengths); think of the unix command paste a b.
 Usage: paste-feats [options] <in-rspecifier1> <in-rspecifier2> [<in-rspecifier3> ...] <out-wspecifier>
@@ -40,21 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         log(f"Wrote appended features to {target or '-'}")
         report.add_done()
         return report.finish()
-    with contextlib.ExitStack() as opened:
-        writer = opened.enter_context(TableWriter(target, MATRIX))
-        others = [opened.enter_context(open_table(name, MATRIX)) for name in sources[1:]]
-        for key, first in read_table(sources[0], MATRIX):
-            missing = [name for name, table in zip(sources[1:], others, strict=True) if key not in table]
-            if missing:
-                report.add_failed(key, f"missing in {missing[0]}")
-                continue
-            try:
-                pasted = paste([first, *(table[key] for table in others)], options.length_tolerance)
-            except InputError as error:
-                report.add_failed(key, error)
-                continue
-            writer.write(key, pasted)
-            report.add_done()
+    combine_tables(sources, target, MATRIX, lambda values: paste(values, options.length_tolerance), report)
     log(f"Done {report.done} utts, errors on {len(report.failed)}")
     return report.finish()
 

@@ -166,15 +166,15 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean --{close[0]}?" if close else "; see --help"
 
 
-def fill_from_config(path: str, group: type[Group]) -> Group:
-    """Fills one dataclass from a configuration file alone.
+def fill_from_config(path: str, groups: Sequence[Any]) -> list[Any]:
+    """Fills dataclasses from a configuration file alone.
 
     Raises:
         InputError: the file cannot be read, or holds an unknown option or a bad value.
     """
-    parser = _Parser([group])
+    parser = _Parser(groups)
     parser.read_config(path)
-    return parser.finish()[0]
+    return parser.finish()
 
 
 def parse_command_line(

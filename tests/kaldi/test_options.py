@@ -86,7 +86,7 @@ def test_config_and_command_line(tmp_path):
     config = tmp_path / "fbank.conf"
     config.write_text("# fbank\n--num-mel-bins=40  # many\n\n  --use_energy=false\n--low-freq = 30\n")
     assert parse("--low-freq=1", f"--config={config}")[0] == Outer(Inner(40, 1.0), False)
-    assert fill_from_config(str(config), Outer) == Outer(Inner(40, 30.0), False)
+    assert fill_from_config(str(config), [Outer]) == [Outer(Inner(40, 30.0), False)]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_mistakes_in_configurations_are_named(tmp_path, text, sentence):
     path = tmp_path / "x.conf"
     path.write_text(text)
     with pytest.raises(InputError, match=f"x.conf, {sentence}"):
-        fill_from_config(str(path), Outer)
+        fill_from_config(str(path), [Outer])
 
 
 def test_help_names_every_option(capsys):
