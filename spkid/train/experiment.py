@@ -30,6 +30,20 @@ class TrainedModel:
     description: dict[str, Any]
 
 
+def build_network(section: dict[str, Any], dims: int) -> torch.nn.Module:
+    """The network of a configuration's section `model`; one that takes features is told their dimensions.
+
+    Raises ValueError for a name or an option that does not exist.
+    """
+    from spkid.nnet import build_model, network_options
+
+    options = dict(section)
+    name = options.pop("name")
+    if "input_dim" in network_options(name):
+        options["input_dim"] = dims
+    return build_model(name, **options)
+
+
 def read_description(directory: str | Path) -> tuple[dict[str, Any], FrontEnd]:
     """What `final.json` says. Raises InputError where training has not finished or the file is damaged."""
     path = Path(directory) / DESCRIPTION
@@ -74,13 +88,10 @@ def load_final(directory: str | Path, device: torch.device | str = "cpu") -> Tra
     """The network of an experiment. Raises InputError where training has not finished or a file is damaged."""
     from safetensors.torch import load_file
 
-    from spkid.nnet import build_model
-
     directory = Path(directory)
     description, front_end = read_description(directory)
-    options = dict(description["config"]["model"])
     try:
-        network = build_model(options.pop("name"), input_dim=front_end.dims, **options)
+        network = build_network(description["config"]["model"], front_end.dims)
         weights = load_file(directory / WEIGHTS)
         network.load_state_dict({name: value for name, value in weights.items() if not name.startswith(LOSS_PREFIX)})
     except Exception as error:  # safetensors and torch have their own kinds

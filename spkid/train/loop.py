@@ -14,12 +14,12 @@ from spkid.data.front_end import FrontEnd
 from spkid.data.plan import num_batches, plan_epoch
 from spkid.data.source import FeatureSource, MemorySource
 from spkid.kaldi import InputError
-from spkid.nnet import build_loss, build_model, count_parameters
+from spkid.nnet import build_loss, count_parameters
 from spkid.train.checkpoint import Checkpoints
 from spkid.train.config import TrainConfig
 from spkid.train.embed import DEFAULT_MIN_FRAMES, training_output
 from spkid.train.evaluation import DevelopmentTrials, validate
-from spkid.train.experiment import save_final
+from spkid.train.experiment import build_network, save_final
 from spkid.train.journal import Journal, ProgressBar
 from spkid.train.optimizers import DEFAULT_LR, build_optimizer
 from spkid.train.schedules import Schedule
@@ -52,9 +52,8 @@ def train(config: TrainConfig, data: TrainingSet, directory: Path, identity: str
     torch.manual_seed(config.seed)
     device = pick_device(config.device)
     torch.backends.cudnn.deterministic = True
-    options = dict(config.model)
     try:
-        network = build_model(options.pop("name"), input_dim=data.front_end.dims, **options).to(device).train()
+        network = build_network(config.model, data.front_end.dims).to(device).train()
         loss_options = {"embedding_dim": network.embedding_dim, "num_classes": len(data.speakers), **config.loss}
         criterion = build_loss(loss_options.pop("name"), **loss_options).to(device)
     except (ValueError, TypeError) as error:
