@@ -24,7 +24,8 @@ from plumbum import cli
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-from local.synthetic_speech import in_fresh_processes, load_espeak, record, speak
+from local.common import synthetic_speech
+from local.common.synthetic_speech import in_fresh_processes, load_espeak, record, speak
 from spkid.audio import resample, write_wav
 from spkid.audio.durations import utterance_durations
 from spkid.jobs import Program, Step, progress
@@ -34,7 +35,7 @@ from spkid.kaldi.io import atomic_write
 from spkid.kaldi.lists import write_id_map
 from spkid.kaldi.trials import all_pairs, write_trials
 
-SOURCES = [Path(__file__).resolve(), Path(__file__).resolve().with_name("synthetic_speech.py")]  # they are the design
+SOURCES = [Path(__file__).resolve(), Path(synthetic_speech.__file__).resolve()]  # they are the design
 RATE = 16000  # samples per second
 UTTERANCES_PER_VOICE = 15
 DATA_FILES = ("wav.scp", "text", "utt2spk", "spk2utt", "spk2gender", "utt2dur")

@@ -25,7 +25,7 @@ from plumbum import cli
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-from local.archives import extract, fetch
+from local.common.archives import extract, fetch
 from spkid.audio.durations import utterance_durations
 from spkid.jobs import Program, Step
 from spkid.jobs.lock import Lock

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from local import archives
+from local.common import archives
 from spkid.kaldi import InputError
 
 BODY = bytes(range(256)) * 4000  # 1 MB
