@@ -7,6 +7,7 @@ from pathlib import Path
 from plumbum import cli
 
 from spkid.bin.compute_vad import OmissionOptions
+from spkid.data.front_end import VAD_JSON, write_vad_record
 from spkid.features.options import VadOptions
 from spkid.jobs import Program, Step, fraction
 from spkid.jobs.archives import ArchiveJobs, set_aside
@@ -15,7 +16,7 @@ from spkid.kaldi.options import fill_from_config
 
 
 class ComputeVadDecision(Program):
-    """Runs `compute-vad` over the features of a data directory in parallel; leaves vad.scp.
+    """Runs `compute-vad` over the features of a data directory in parallel; leaves vad.scp and vad.json (its options).
 
     Column 0 of the features must be a log energy, as in MFCC and in filter banks made with --use-energy=true.
     Logs go to <log-dir> (<data-dir>/log), archives to <archive-dir> (<data-dir>/data).
@@ -46,19 +47,20 @@ class ComputeVadDecision(Program):
             archives / f"compute_vad_{name}",
             inputs=[data.path("feats.scp")],
             options={key: value for group in groups for key, value in dataclasses.asdict(group).items()},
-            outputs=[data.path("vad.scp")],
+            outputs=[data.path("vad.scp"), data.path(VAD_JSON)],
             force=self.force,
         )
         with step:
             if step.is_done:
                 return 0
             jobs = ArchiveJobs(step, data, archives / f"vad_{name}", data.read("feats.scp"), self.nj)
-            set_aside(data, ["vad.scp"])
+            set_aside(data, ["vad.scp", VAD_JSON])
             tool = ["compute-vad", f"--config={self.vad_config}", f"--report={jobs.parts.temporary}"]
             # a job without any voiced frame exits with 1 but is complete: its report, written last, counts
             command = [*tool, f"scp:{jobs.list_file}", jobs.wspecifier, "||", "test", "-s", str(jobs.parts.temporary)]
             jobs.run(self.cmd, logs / f"vad_{name}.JOB.log", command)
             failed = jobs.collect(self.min_fraction)
+            write_vad_record(data.root, "energy", dataclasses.asdict(groups[0]))
             jobs.publish("vad.scp")
             given = len(jobs.entries)
             done = given - len(failed)

@@ -5,7 +5,8 @@ A data directory's `feats.json` says how its features were made and what has bee
     {"type": "mfcc", "options": {"num_ceps": 30, ...}, "applied": ["cmn_sliding_300", "vad"]}
 
 and may announce what is still to come ("to_apply"). A system asks for a list of such transforms; what the directory
-has not applied yet is done on the fly, and a directory that did something else is refused.
+has not applied yet is done on the fly, and a directory that did something else is refused. Beside it, `vad.json` says
+how vad.scp was made: {"method": "energy", "vad_energy_threshold": ...}.
 """
 
 import json
@@ -20,12 +21,12 @@ from spkid.kaldi.io import atomic_write
 from spkid.kaldi.logging import warn
 
 CMN_KINDS = ("sliding", "utterance", "none")
-FEATS_JSON = "feats.json"
+FEATS_JSON, VAD_JSON = "feats.json", "vad.json"
 
 
 def feature_files(data_dir: str | Path) -> list[Path]:
     """The files of a data directory that say which features it has, and of whom."""
-    names = ("utt2spk", "feats.scp", "vad.scp", FEATS_JSON)
+    names = ("utt2spk", "feats.scp", "vad.scp", FEATS_JSON, VAD_JSON)
     return [path for name in names if (path := Path(data_dir) / name).exists()]
 
 
@@ -54,12 +55,13 @@ def sliding_window(transform: str) -> int | None:
 
 @dataclass
 class FeatureRecord:
-    """What `feats.json` says. `options` is None where nobody recorded how the features were made."""
+    """What `feats.json` says, and as `vad` what `vad.json` says; None where nobody recorded how they were made."""
 
     type: str | None = None
     options: dict[str, Any] | None = None
     applied: list[str] = field(default_factory=list)
     to_apply: list[str] | None = None
+    vad: dict[str, Any] | None = None
 
     def remaining(self, wanted: Sequence[str], data_dir: str | Path) -> list[str]:
         """What is left to do on the fly for a network that wants these transforms. Raises InputError."""
@@ -73,18 +75,29 @@ class FeatureRecord:
 
 
 def read_record(data_dir: str | Path) -> FeatureRecord:
-    """The directory's feats.json; an empty record, with a warning, where there is none."""
+    """The directory's feats.json and vad.json; an empty record, with a warning, where there is no feats.json."""
     path = Path(data_dir) / FEATS_JSON
+    values = _read_json(path)
+    if values is None:
+        warn(f"{path} is missing: how these features were made cannot be checked; they are taken as they are")
+        return FeatureRecord()
+    if not isinstance(values.get("applied", []), list):
+        raise InputError(f'{path}: must be {{"type": ..., "options": {{...}}, "applied": [...]}}')
+    vad = _read_json(Path(data_dir) / VAD_JSON)
+    applied, to_apply = values.get("applied", []), values.get("to_apply")
+    return FeatureRecord(values.get("type"), values.get("options"), applied, to_apply, vad)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        warn(f"{path} is missing: how these features were made cannot be checked; they are taken as they are")
-        return FeatureRecord()
+        return None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(values, dict) or not isinstance(values.get("applied", []), list):
-        raise InputError(f'{path}: must be {{"type": ..., "options": {{...}}, "applied": [...]}}')
-    return FeatureRecord(values.get("type"), values.get("options"), values.get("applied", []), values.get("to_apply"))
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must hold a JSON object {{...}}")
+    return values
 
 
 def write_record(data_dir: str | Path, record: FeatureRecord) -> None:
@@ -97,29 +110,45 @@ def write_record(data_dir: str | Path, record: FeatureRecord) -> None:
         stream.write("\n")
 
 
+def write_vad_record(data_dir: str | Path, method: str, options: dict[str, Any]) -> None:
+    """Writes vad.json, atomically: by which method vad.scp was made, and with which options."""
+    with atomic_write(Path(data_dir) / VAD_JSON) as stream:
+        json.dump({"method": method, **options}, stream, indent=1, ensure_ascii=False)
+        stream.write("\n")
+
+
 @dataclass
 class FrontEnd:
-    """How the features of a network are made: stored with it, and compared with what it is given later."""
+    """How the features of a network are made: stored with it, and compared with what it is given later.
+
+    `vad` says how the speech was found where the transforms select it (None: nobody recorded it).
+    """
 
     type: str
     options: dict[str, Any] | None
     transforms: list[str]
     dims: int
+    vad: dict[str, Any] | None = None
 
     def check(self, record: FeatureRecord, data_dir: str | Path) -> None:
         """Refuse features of another kind or made with other options (InputError naming the first difference)."""
         path = Path(data_dir) / FEATS_JSON
         if record.type is not None and record.type != self.type:
             raise InputError(f"{path}: the features are {record.type}, but the network was trained on {self.type}")
-        if record.options is None or self.options is None:
-            return
-        for key in sorted({*record.options, *self.options}):
-            given, trained = record.options.get(key), self.options.get(key)
-            if given != trained:
-                raise InputError(
-                    f"{path}: the features were made with {key}={given}, but the network was trained with "
-                    f"{key}={trained}; make them with the same configuration"
-                )
+        _compare(path, "the features were made", record.options, self.options, "them")
+        if "vad" in self.transforms:
+            _compare(path.with_name(VAD_JSON), "speech was found", record.vad, self.vad, "the decisions")
+
+
+def _compare(path: Path, what: str, given: dict[str, Any] | None, trained: dict[str, Any] | None, again: str) -> None:
+    if given is None or trained is None:
+        return
+    for key in sorted({*given, *trained}):
+        if given.get(key) != trained.get(key):
+            raise InputError(
+                f"{path}: {what} with {key}={given.get(key)}, but the network was trained with "
+                f"{key}={trained.get(key)}; make {again} with the same configuration"
+            )
 
 
 def _spell(names: Sequence[str]) -> str:

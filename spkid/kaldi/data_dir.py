@@ -33,7 +33,7 @@ UTTERANCE_FILES = (
 RECORDING_FILES = ("wav.scp", "reco2dur", "reco2file_and_channel")
 SPEAKER_FILES = ("spk2gender", "spk2age", "spk2lang", "cmvn.scp")
 # Facts about the whole directory, which go with its features wherever they go.
-DIRECTORY_FILES = ("feats.json", "frame_shift")
+DIRECTORY_FILES = ("feats.json", "vad.json", "frame_shift")
 # Made from the others, so that an incomplete one can be thrown away and made again.
 DERIVED_FILES = ("utt2dur", "utt2num_frames", "reco2dur")
 

@@ -70,7 +70,8 @@ def load_training_set(
     number = {speaker: index for index, speaker in enumerate(speakers)}
     labels = np.array([number[speaker_of[utterance]] for utterance in source.ids])
     held = hold_out(source.ids, labels, config.validation.fraction, config.validation.max_utterances, config.seed)
-    front_end = FrontEnd(config.features.type, record.options, wanted, source.dims)
+    found = record.vad if "vad" in wanted else None
+    front_end = FrontEnd(config.features.type, record.options, wanted, source.dims, found)
     memory = config.data.memory_mb
     data = TrainingSet(keep_in_memory(source.subset(~held), memory), labels[~held], speakers, front_end)
     if held.any():
