@@ -53,7 +53,7 @@ def read_description(directory: str | Path) -> tuple[dict[str, Any], FrontEnd]:
             raise ValueError("it names no network")
         return description, FrontEnd(**description["front_end"])
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: training has not finished there") from None
+        raise InputError(f"{path} is missing: no training has finished there, and nothing was imported") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the description of a trained network ({error})") from None
 
@@ -61,16 +61,21 @@ def read_description(directory: str | Path) -> tuple[dict[str, Any], FrontEnd]:
 def save_final(
     directory: Path,
     network: torch.nn.Module,
-    loss: torch.nn.Module,
+    loss: torch.nn.Module | None,
     front_end: FrontEnd,
     config: dict[str, Any],
     facts: dict[str, Any],
 ) -> None:
-    """Writes the two files, the description last: where it stands, the weights are whole."""
+    """Writes the two files, the description last: where it stands, the weights are whole.
+
+    loss: None for an imported network, which has none. config: at least the section `model`. facts: what else the
+    description says.
+    """
     from safetensors.torch import save
 
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    weights |= {LOSS_PREFIX + name: value.detach().cpu().contiguous() for name, value in loss.state_dict().items()}
+    if loss is not None:
+        weights |= {LOSS_PREFIX + name: value.detach().cpu().contiguous() for name, value in loss.state_dict().items()}
     with atomic_write(directory / WEIGHTS, "wb") as stream:
         stream.write(save(weights))
     description = {

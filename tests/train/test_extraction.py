@@ -160,7 +160,7 @@ def test_another_dimension_is_refused(tmp_path, work):
 
 
 def test_damaged_and_unfinished_experiments_are_one_sentence(tmp_path, work):
-    with pytest.raises(InputError, match="training has not finished"):
+    with pytest.raises(InputError, match="no training has finished"):
         load_final(tmp_path)
     for name in ("final.json", "final.safetensors"):
         (tmp_path / name).write_bytes((work / "exp" / name).read_bytes())
