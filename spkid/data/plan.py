@@ -124,7 +124,7 @@ class EpochPlanner:
         count, speakers = self.batches * self.micro_batch, len(self._sizes)
         counts = np.full(speakers, count // speakers)
         counts[rng.permutation(speakers)[: count % speakers]] += 1
-        drawn = _draw(rng, self._keep(rng), self._kept, counts)
+        drawn = draw_from_groups(rng, self._keep(rng), self._kept, counts)
         return drawn[_spread(rng, self._speakers[drawn], self.batches, self._width)]
 
     def _speakers_by_utterances(self, rng: np.random.Generator) -> np.ndarray:
@@ -145,12 +145,14 @@ class EpochPlanner:
         """The utterances that this epoch may use, sorted by speaker."""
         if self._kept is self._sizes:
             return self._by_speaker
-        return _draw(rng, self._by_speaker, self._sizes, self._kept)
+        return draw_from_groups(rng, self._by_speaker, self._sizes, self._kept)
 
     def _draw_groups(self, rng: np.random.Generator, kept: np.ndarray, size: int) -> np.ndarray:
         """Utterances of one speaker in each row, (groups, size): in each pass every utterance at most once."""
         counts = self._groups * size
-        return np.concatenate([_draw(rng, kept, self._kept, counts).reshape(-1, size) for _ in range(self._passes)])
+        return np.concatenate(
+            [draw_from_groups(rng, kept, self._kept, counts).reshape(-1, size) for _ in range(self._passes)]
+        )
 
 
 def occurrences(order: np.ndarray) -> np.ndarray:
@@ -174,7 +176,9 @@ def _stable_order(labels: np.ndarray) -> np.ndarray:
     return np.argsort(labels.astype(np.uint16) if few else labels, kind="stable")
 
 
-def _draw(rng: np.random.Generator, members: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def draw_from_groups(
+    rng: np.random.Generator, members: np.ndarray, sizes: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
     """`counts` random members of each group, sorted by group; none a second time before all others of the group.
 
     members: (sum of sizes,), sorted by group; sizes and counts: (groups,).
