@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from spkid.nnet.masking import complete, frame_mask
 from spkid.nnet.registry import build_pooling, unknown_name
 from spkid.nnet.tdnn import check_frames, receptive_field
 
@@ -30,6 +31,8 @@ class AsvXVector(nn.Module):
     fc1, batch normalisation, fc2: `layer="near"` gives fc1's output, "far" fc2's; the loss always sees fc2. 100 frames
     become 86 before pooling. Attribute names follow the original, so that its checkpoints load by name.
     """
+
+    takes_lengths = True
 
     def __init__(
         self,
@@ -60,14 +63,15 @@ class AsvXVector(nn.Module):
         self.bn1 = nn.BatchNorm1d(embedding_dim)
         self.fc2 = nn.Linear(embedding_dim, embedding_dim)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        near = self._near(x)
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        near = self._near(x, lengths)
         return near if self.layer == "near" else self.fc2(self.bn1(near))
 
     def training_output(self, x: torch.Tensor) -> torch.Tensor:
         """What the loss sees: fc2's output, (batch, embedding_dim)."""
         return self.fc2(self.bn1(self._near(x)))
 
-    def _near(self, x: torch.Tensor) -> torch.Tensor:
+    def _near(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)
-        return self.fc1(self.pooling(self.frame_level(x.transpose(1, 2))))
+        mask = frame_mask(lengths, x.shape[1], x.device, self.min_frames)
+        return self.fc1(self.pooling(self.frame_level(x.transpose(1, 2)), complete(mask, self.min_frames)))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spkid.nnet.pooling import VARIANCE_FLOOR, full_precision
+from spkid.nnet.pooling import VARIANCE_FLOOR, full_precision, mean_and_variance
 from spkid.nnet.registry import unknown_name
 
 HIDDEN = ("tanh", "relu", "relu_norm", "relu_norm_tanh")
@@ -63,10 +63,7 @@ class FrameAttention(nn.Module):
 
     def weights(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """mask: (batch, 1, frames), True where a frame counts."""
-        seen = x
-        if self.global_context:
-            seen = torch.cat([x, self._context(x, mask).to(x.dtype)], dim=1)
-        hidden = self.hidden(seen)
+        hidden = self._hidden_of_context(x, mask) if self.global_context else self.hidden(x)
         if "relu" in self.kind:
             hidden = torch.relu(hidden)
         if "norm" in self.kind:
@@ -80,17 +77,13 @@ class FrameAttention(nn.Module):
             score = score.masked_fill(~mask, -torch.inf)
         return torch.softmax(score, dim=2)
 
-    def _context(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        counts = torch.ones_like(x[:, :1]) if mask is None else mask.to(x.dtype)
-        counts = full_precision(counts)
-        frames = counts.sum(dim=2, keepdim=True)
-        x = full_precision(x)
-        mean = (counts * x).sum(dim=2, keepdim=True) / frames
-        squares = (counts * (x - mean).square()).sum(dim=2, keepdim=True)
-        variance = squares / ((frames - 1).clamp(min=1) if self.unbiased_context else frames)
-        return torch.cat([mean, (variance + self.context_epsilon).clamp(min=self.context_floor).sqrt()], dim=1).expand(
-            -1, -1, x.shape[2]
-        )
+    def _hidden_of_context(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """The hidden layer's affine part; what it makes of the utterance's statistics is the same for every frame."""
+        mean, variance = mean_and_variance(x, mask, self.unbiased_context)
+        deviation = (variance + self.context_epsilon).clamp(min=self.context_floor).sqrt()
+        of_frame, of_context = self.hidden.weight.squeeze(2).split([x.shape[1], 2 * x.shape[1]], dim=1)
+        context = functional.linear(torch.cat([mean, deviation], dim=1).to(x.dtype), of_context, self.hidden.bias)
+        return functional.conv1d(x, of_frame.unsqueeze(2)) + context.unsqueeze(2)
 
 
 def weighted_statistics(x: torch.Tensor, weights: torch.Tensor, floor: float) -> torch.Tensor:
@@ -120,8 +113,8 @@ class SelfAttentivePooling(FrameAttention):
         super().__init__(channels, dim, per_channel, False, hidden, score_bias, False, False, 0.0, 0.0)
         self.output_dim = channels
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (self.weights(x) * full_precision(x)).sum(dim=2)
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        return (self.weights(x, mask) * full_precision(x)).sum(dim=2)
 
 
 class AttentiveStatisticsPooling(FrameAttention):
@@ -161,17 +154,8 @@ class AttentiveStatisticsPooling(FrameAttention):
         self.output_dim = 2 * channels
         self.variance_floor = variance_floor
 
-    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """lengths: (batch,) number of frames that count in each row of a padded batch; None: all."""
-        mask = None if lengths is None else frame_mask(lengths.to(x.device), x.shape[2])
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         return weighted_statistics(x, self.weights(x, mask), self.variance_floor)
-
-
-def frame_mask(lengths: torch.Tensor, frames: int) -> torch.Tensor:
-    """(batch, 1, frames), True for the first `lengths` frames of each row. ValueError for lengths out of range."""
-    if int(lengths.min()) < 1 or int(lengths.max()) > frames:
-        raise ValueError(f"lengths must lie between 1 and {frames} frames but are {lengths.tolist()}")
-    return (torch.arange(frames, device=lengths.device) < lengths.unsqueeze(1)).unsqueeze(1)
 
 
 class MultiHeadAttentiveStatisticsPooling(nn.Module):
@@ -190,9 +174,9 @@ class MultiHeadAttentiveStatisticsPooling(nn.Module):
             AttentiveStatisticsPooling(channels // num_heads, attention_dim, per_channel) for _ in range(num_heads)
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         groups = x.chunk(len(self.heads), dim=1)
-        return torch.cat([head(group) for head, group in zip(self.heads, groups, strict=True)], dim=1)
+        return torch.cat([head(group, mask) for head, group in zip(self.heads, groups, strict=True)], dim=1)
 
 
 class MultiQueryAttentiveStatisticsPooling(nn.Module):
@@ -217,8 +201,8 @@ class MultiQueryAttentiveStatisticsPooling(nn.Module):
             for _ in range(num_queries)
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([query(x) for query in self.queries], dim=1)
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        return torch.cat([query(x, mask) for query in self.queries], dim=1)
 
 
 class XiPooling(nn.Module):
@@ -240,10 +224,12 @@ class XiPooling(nn.Module):
         self.norm = nn.BatchNorm1d(hidden_dim)
         self.precision = nn.Conv1d(hidden_dim, channels, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         predicted = full_precision(self.precision(self.norm(torch.relu(self.hidden(x)))))
         log_precision = 2.0 * functional.softplus(predicted).clamp(min=torch.finfo(predicted.dtype).tiny).log()
         log_precision = log_precision.clamp(-self.LOG_PRECISION_LIMIT, self.LOG_PRECISION_LIMIT)
+        if mask is not None:
+            log_precision = log_precision.masked_fill(~mask, -torch.inf)
         x = full_precision(x)
         batch = x.shape[0]
         frames = torch.cat([x, self.prior_mean.to(x.dtype).expand(batch, -1).unsqueeze(2)], dim=2)

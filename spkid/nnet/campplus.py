@@ -23,8 +23,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from spkid.nnet.masking import frame_mask, hide, strided, time_mean
 from spkid.nnet.registry import build_pooling, pooling_name
-from spkid.nnet.resnet import TSTP, BasicBlock, conv_norm
+from spkid.nnet.resnet import TSTP, BasicBlock, conv_norm, run_stages
 from spkid.nnet.tdnn import check_frames
 
 HEAD_CHANNELS = 32
@@ -50,10 +51,19 @@ class ContextAwareMasking(nn.Module):
         self.squeeze = nn.Conv1d(input_dim, input_dim // 2, 1)
         self.excite = nn.Conv1d(input_dim // 2, output_dim, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        segments = functional.avg_pool1d(x, SEGMENT, SEGMENT, ceil_mode=True)
-        context = x.mean(dim=2, keepdim=True) + segments.repeat_interleave(SEGMENT, dim=2)[:, :, : x.shape[2]]
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        x = hide(x, mask)
+        context = time_mean(x, mask, keepdim=True) + segment_means(x, mask)
         return self.local(x) * torch.sigmoid(self.excite(torch.relu(self.squeeze(context))))
+
+
+def segment_means(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """The mean of the segment that a frame is in, (batch, channels, frames) as x, which is 0 where the mask is."""
+    means = functional.avg_pool1d(x, SEGMENT, SEGMENT, ceil_mode=True)
+    if mask is not None:
+        counted = functional.avg_pool1d(mask.to(x.dtype), SEGMENT, SEGMENT, ceil_mode=True)
+        means = means / counted.clamp(min=1 / SEGMENT)
+    return means.repeat_interleave(SEGMENT, dim=2)[:, :, : x.shape[2]]
 
 
 class DenseLayer(nn.Module):
@@ -67,8 +77,8 @@ class DenseLayer(nn.Module):
         self.norm2 = NormRelu(hidden)
         self.masking = ContextAwareMasking(hidden, growth, kernel, dilation)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([x, self.masking(self.norm2(self.linear(self.norm1(x))))], dim=1)
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        return torch.cat([x, self.masking(self.norm2(self.linear(self.norm1(x))), mask)], dim=1)
 
 
 class Head(nn.Module):
@@ -83,11 +93,10 @@ class Head(nn.Module):
         )
         self.conv2, self.bn2 = conv_norm(width, width, 3, halve)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.bn1(self.conv1(x.transpose(1, 2).unsqueeze(1))))
-        for stage in self.stages:
-            x = stage(x)
-        return torch.relu(self.bn2(self.conv2(x))).flatten(1, 2)
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        x = hide(x.transpose(1, 2), mask).unsqueeze(1)
+        x, mask = run_stages(self.stages, torch.relu(self.bn1(self.conv1(x))), mask)
+        return torch.relu(self.bn2(self.conv2(hide(x, mask)))).flatten(1, 2)
 
 
 class CamPlusPlus(nn.Module):
@@ -97,6 +106,8 @@ class CamPlusPlus(nn.Module):
         channels: width behind the first time-delay layer.
         growth: channels that each dense layer adds.
     """
+
+    takes_lengths = True
 
     def __init__(
         self,
@@ -131,10 +142,14 @@ class CamPlusPlus(nn.Module):
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim, bias=False)
         self.embedding_norm = nn.BatchNorm1d(embedding_dim, affine=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)
-        x = self.tdnn_norm(self.tdnn(self.head(x)))
-        for dense, transition in zip(self.dense, self.transitions, strict=True):
-            x = transition(dense(x))
+        mask = frame_mask(lengths, x.shape[1], x.device, self.min_frames)
+        x = self.tdnn_norm(self.tdnn(hide(self.head(x, mask), mask)))
+        mask = strided(mask, self.tdnn.stride[0])
+        for layers, transition in zip(self.dense, self.transitions, strict=True):
+            for layer in layers:
+                x = layer(x, mask)
+            x = transition(x)
         x = self.last_norm(x)
-        return self.embedding_norm(self.embedding(self.pooling(x).to(x.dtype)))
+        return self.embedding_norm(self.embedding(self.pooling(x, mask).to(x.dtype)))

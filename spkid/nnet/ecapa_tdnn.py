@@ -18,7 +18,8 @@ hidden layer; "wespeaker" pads with zeros and does neither. 6,194,048 parameters
 import torch
 from torch import nn
 
-from spkid.nnet.attention import AttentiveStatisticsPooling, frame_mask
+from spkid.nnet.attention import AttentiveStatisticsPooling
+from spkid.nnet.masking import TimeConv1d, frame_mask, time_mean
 from spkid.nnet.registry import unknown_name
 from spkid.nnet.res2net import Res2Conv1d
 from spkid.nnet.tdnn import check_frames
@@ -32,11 +33,11 @@ class ConvReluNorm(nn.Module):
 
     def __init__(self, input_dim: int, output_dim: int, kernel: int = 1, padding_mode: str = "zeros") -> None:
         super().__init__()
-        self.conv = nn.Conv1d(input_dim, output_dim, kernel, padding=kernel // 2, padding_mode=padding_mode)
+        self.conv = TimeConv1d(input_dim, output_dim, kernel, padding_mode=padding_mode)
         self.norm = nn.BatchNorm1d(output_dim)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(torch.relu(self.conv(x)))
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        return self.norm(torch.relu(self.conv(x, mask)))
 
 
 class SqueezeExcitation(nn.Module):
@@ -48,7 +49,7 @@ class SqueezeExcitation(nn.Module):
         self.excite = nn.Linear(hidden_dim, channels)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        mean = x.mean(dim=2) if mask is None else (x * mask).sum(dim=2) / mask.sum(dim=2)
+        mean = time_mean(x, mask)
         return x * torch.sigmoid(self.excite(torch.relu(self.squeeze(mean)))).unsqueeze(2)
 
 
@@ -57,7 +58,6 @@ class SeRes2Block(nn.Module):
 
     def __init__(self, channels: int, dilation: int, scale: int, se_dim: int, speechbrain: bool) -> None:
         super().__init__()
-        self.reflects = speechbrain
         self.first = ConvReluNorm(channels, channels)
         self.res2 = Res2Conv1d(
             channels, 3, dilation, scale, speechbrain, padding_mode="reflect" if speechbrain else "zeros"
@@ -66,8 +66,7 @@ class SeRes2Block(nn.Module):
         self.excitation = SqueezeExcitation(channels, se_dim)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        inner = None if self.reflects else mask
-        return x + self.excitation(self.last(self.res2(self.first(x), inner)), mask)
+        return x + self.excitation(self.last(self.res2(self.first(x), mask)), mask)
 
 
 class EcapaTdnn(nn.Module):
@@ -81,6 +80,8 @@ class EcapaTdnn(nn.Module):
         global_context: the pooling's attention sees the utterance's statistics.
         layout: "speechbrain" or "wespeaker".
     """
+
+    takes_lengths = True
 
     def __init__(
         self,
@@ -98,7 +99,6 @@ class EcapaTdnn(nn.Module):
         if layout not in LAYOUTS:
             raise unknown_name("layout of ecapa_tdnn", layout, LAYOUTS)
         speechbrain = layout == "speechbrain"
-        self.layout = layout
         self.input_dim = input_dim
         self.embedding_dim = embedding_dim
         self.min_frames = max(DILATIONS) + 1  # a mirror image needs more frames than it adds
@@ -123,20 +123,12 @@ class EcapaTdnn(nn.Module):
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """lengths: (batch,) numbers of frames that count.
-
-        In the layout "wespeaker" each row of a padded batch has the embedding that it has alone. In "speechbrain" only
-        squeeze and excitation and pooling are told, as in the original: its convolutions mirror the batch's end, and
-        see a few frames beyond that of an utterance.
-        """
         check_frames(x, self.input_dim, self.min_frames)
-        mask = None if lengths is None else frame_mask(lengths.to(x.device), x.shape[1])
-        if mask is not None and self.layout == "wespeaker":
-            x = x * mask.mT
-        x = self.first(x.transpose(1, 2))
+        mask = frame_mask(lengths, x.shape[1], x.device, self.min_frames)
+        x = self.first(x.transpose(1, 2), mask)
         outputs = []
         for block in self.blocks:
             x = block(x, mask)
             outputs.append(x)
         x = self.aggregation_norm(torch.relu(self.aggregation(torch.cat(outputs, dim=1))))
-        return self.embedding(self.pooling_norm(self.pooling(x, lengths).to(x.dtype)))
+        return self.embedding(self.pooling_norm(self.pooling(x, mask).to(x.dtype)))

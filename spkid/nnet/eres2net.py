@@ -22,8 +22,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from spkid.nnet.masking import frame_mask, hide, strided
 from spkid.nnet.registry import build_pooling, pooling_name
-from spkid.nnet.resnet import conv_norm, shortcut
+from spkid.nnet.resnet import conv_norm, run_stages, shortcut
 from spkid.nnet.tdnn import check_frames
 
 BLOCKS = (3, 4, 6, 3)
@@ -71,19 +72,23 @@ class Res2Block(nn.Module):
         self.fusions = nn.ModuleList(AttentiveFusion(width) for _ in range(SCALE - 1)) if fused else None
         self.conv3, self.bn3 = conv_norm(width * SCALE, channels * EXPANSION, 1)
         self.shortcut = shortcut(input_dim, channels * EXPANSION, stride)
+        self.time_stride = stride
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        inner = strided(mask, self.time_stride)
         outputs: list[torch.Tensor] = []
         for index, group in enumerate(clipped_relu(self.bn1(self.conv1(x))).chunk(SCALE, dim=1)):
             if index > 0:
                 previous = outputs[-1]
                 group = self.fusions[index - 1](previous, group) if self.fusions else previous + group
-            outputs.append(clipped_relu(self.bns[index](self.convs[index](group))))
+            outputs.append(clipped_relu(self.bns[index](self.convs[index](hide(group, inner)))))
         return clipped_relu(self.bn3(self.conv3(torch.cat(outputs, dim=1))) + self.shortcut(x))
 
 
 class ERes2Net(nn.Module):
     """(batch, frames, input_dim) -> (batch, embedding_dim), from one frame on. channels: m of the table."""
+
+    takes_lengths = True
 
     def __init__(
         self,
@@ -118,11 +123,14 @@ class ERes2Net(nn.Module):
         self.pooling = build_pooling(pooling, channels=width * -(-input_dim // 8), **pooling_options)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)
-        x = torch.relu(self.bn1(self.conv1(x.transpose(1, 2).unsqueeze(1))))
-        fused = x = self.stages[0](x)
+        mask = frame_mask(lengths, x.shape[1], x.device)
+        x = torch.relu(self.bn1(self.conv1(hide(x.transpose(1, 2), mask).unsqueeze(1))))
+        x, mask = run_stages(self.stages[:1], x, mask)
+        fused = x
         for stage, reduce, fusion in zip(self.stages[1:], self.reductions, self.fusions, strict=True):
-            x = stage(x)
-            fused = fusion(x, reduce(fused))
-        return self.embedding(self.pooling(fused.flatten(1, 2)).to(x.dtype))
+            before = mask
+            x, mask = run_stages([stage], x, mask)
+            fused = fusion(x, reduce(hide(fused, before)))
+        return self.embedding(self.pooling(fused.flatten(1, 2), mask).to(x.dtype))

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from spkid.nnet.masking import frame_mask, hide, strided, time_mean
+from spkid.nnet.pooling import mean_and_variance
 from spkid.nnet.tdnn import check_frames
 
 STRIDE = 2  # frames, of the first layer
@@ -34,6 +36,8 @@ class LdeXVector(nn.Module):
 
     At least 3 frames are needed (ValueError).
     """
+
+    takes_lengths = True
 
     def __init__(
         self,
@@ -72,17 +76,31 @@ class LdeXVector(nn.Module):
             nn.BatchNorm1d(embedding_dim),
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)
+        mask = frame_mask(lengths, x.shape[1], x.device, self.min_frames)
         x = x.transpose(1, 2)
-        posteriors = torch.softmax(self.assignment(self.level(x - x.mean(dim=2, keepdim=True))).float(), dim=1)
+        scores = self._assign(x - time_mean(x, mask, keepdim=True), mask)
+        posteriors = hide(torch.softmax(scores.float(), dim=1), strided(mask, STRIDE))
         with torch.autocast(x.device.type, enabled=False):
-            cepstra = self.cosines @ x.float()
+            cepstra = self.cosines @ _hold_last(x, mask).float()
             frames = self.scale(torch.cat([cepstra, _derivative(cepstra)], dim=1))[:, :, ::STRIDE]
-            description = self.describe(posteriors, frames)
+            description = self.describe(posteriors, frames, strided(mask, STRIDE))
         return self.embedding(description)
 
-    def describe(self, posteriors: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    def _assign(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Scores of the classes, (batch, classes, frames / STRIDE)."""
+        x = self.level(x)
+        for layer in self.assignment:
+            if isinstance(layer, nn.Conv1d):
+                x = hide(x, mask)
+                mask = strided(mask, layer.stride[0])
+            x = layer(x)
+        return x
+
+    def describe(
+        self, posteriors: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(batch, classes, frames) and (batch, dims, frames) -> (batch, classes * dims + 2 * dims), float32.
 
         Per class the mean distance from its centre, shrunk towards 0 where the class was seldom heard; then the mean
@@ -91,7 +109,7 @@ class LdeXVector(nn.Module):
         counts = posteriors.sum(dim=2, keepdim=True)
         sums = posteriors @ frames.transpose(1, 2)
         means = (sums - counts * self.centres) / (counts + RELEVANCE)
-        average, variance = frames.mean(dim=2), frames.var(dim=2, unbiased=False)
+        average, variance = mean_and_variance(frames, mask, unbiased=False)
         return torch.cat([means.flatten(1), average, (variance + VARIANCE_FLOOR).sqrt()], dim=1)
 
 
@@ -101,6 +119,14 @@ def _cosine_transform(rows: int, columns: int) -> torch.Tensor:
     transform = torch.cos(angles) * math.sqrt(2.0 / columns)
     transform[0] /= math.sqrt(2.0)
     return transform
+
+
+def _hold_last(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """The last frame that counts in place of those that do not."""
+    if mask is None:
+        return x
+    held = torch.arange(x.shape[2], device=x.device).minimum(mask.sum(dim=2, keepdim=True) - 1)
+    return x.gather(2, held.expand_as(x))
 
 
 def _derivative(x: torch.Tensor) -> torch.Tensor:

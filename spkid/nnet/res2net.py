@@ -6,6 +6,8 @@ Gao et al., "Res2Net: a new multi-scale backbone architecture", IEEE TPAMI 2021,
 import torch
 from torch import nn
 
+from spkid.nnet.masking import TimeConv1d
+
 
 class Res2Conv1d(nn.Module):
     """`scale` groups of channels; all but one are convolved in turn, each with the previous result added to it.
@@ -28,19 +30,15 @@ class Res2Conv1d(nn.Module):
             raise ValueError(f"{channels} channels cannot be divided into {scale} groups of equal width")
         self.scale = scale
         self.identity_first = identity_first
-        width, padding = channels // scale, dilation * (kernel // 2)
-        self.convs = nn.ModuleList(
-            nn.Conv1d(width, width, kernel, dilation=dilation, padding=padding, padding_mode=padding_mode)
-            for _ in range(scale - 1)
-        )
+        width = channels // scale
+        self.convs = nn.ModuleList(TimeConv1d(width, width, kernel, dilation, padding_mode) for _ in range(scale - 1))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(scale - 1))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """mask (batch, 1, frames): what a convolution sees beyond an utterance's end is 0, as beyond the batch's."""
         groups = list(x.chunk(self.scale, dim=1))
         identity = groups.pop(0 if self.identity_first else -1)
         outputs: list[torch.Tensor] = []
         for conv, norm, group in zip(self.convs, self.norms, groups, strict=True):
             seen = group + outputs[-1] if outputs else group
-            outputs.append(norm(torch.relu(conv(seen if mask is None else seen * mask))))
+            outputs.append(norm(torch.relu(conv(seen, mask))))
         return torch.cat([identity, *outputs] if self.identity_first else [*outputs, identity], dim=1)

@@ -16,11 +16,13 @@ VoxCeleb speaker recognition challenge 2019". With m = channels and F x T the in
 and 256 outputs has 6,634,336 parameters.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
+from spkid.nnet.masking import frame_mask, hide, strided
 from spkid.nnet.registry import build_pooling, pooling_name
 from spkid.nnet.tdnn import check_frames
 
@@ -60,10 +62,12 @@ class BasicBlock(nn.Module):
         self.conv1, self.bn1 = conv_norm(input_dim, channels, 3, stride)
         self.conv2, self.bn2 = conv_norm(channels, channels, 3)
         self.shortcut = shortcut(input_dim, channels, stride)
+        self.time_stride = self.conv1.stride[1]
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        hidden = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(hidden)) + self.shortcut(x))
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        hidden = torch.relu(self.bn1(self.conv1(hide(x, mask))))
+        hidden = self.bn2(self.conv2(hide(hidden, strided(mask, self.time_stride))))
+        return torch.relu(hidden + self.shortcut(x))
 
 
 class Bottleneck(nn.Module):
@@ -77,11 +81,23 @@ class Bottleneck(nn.Module):
         self.conv2, self.bn2 = conv_norm(channels, channels, 3, stride)
         self.conv3, self.bn3 = conv_norm(channels, channels * self.expansion, 1)
         self.shortcut = shortcut(input_dim, channels * self.expansion, stride)
+        self.time_stride = stride
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         hidden = torch.relu(self.bn1(self.conv1(x)))
-        hidden = torch.relu(self.bn2(self.conv2(hidden)))
+        hidden = torch.relu(self.bn2(self.conv2(hide(hidden, mask))))
         return torch.relu(self.bn3(self.conv3(hidden)) + self.shortcut(x))
+
+
+def run_stages(
+    stages: Iterable[nn.Sequential], x: torch.Tensor, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The plane behind all blocks and its mask, which shrinks with its frames."""
+    for stage in stages:
+        for block in stage:
+            x = block(x, mask)
+            mask = strided(mask, block.time_stride)
+    return x, mask
 
 
 class ResNet(nn.Module):
@@ -92,6 +108,7 @@ class ResNet(nn.Module):
         pooling, pooling_options: over the frequencies of all channels, (batch, channels * frequencies, frames).
     """
 
+    takes_lengths = True
     depth = 0  # each depth is a class of its own, so that it has a name of its own
 
     def __init__(
@@ -124,12 +141,12 @@ class ResNet(nn.Module):
         self.pooling = build_pooling(pooling, channels=width * frequencies, **pooling_options)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)
-        x = torch.relu(self.bn1(self.conv1(x.transpose(1, 2).unsqueeze(1))))
-        for stage in self.stages:
-            x = stage(x)
-        return self.embedding(self.pooling(x.flatten(1, 2)).to(x.dtype))
+        mask = frame_mask(lengths, x.shape[1], x.device)
+        x = hide(x.transpose(1, 2), mask).unsqueeze(1)
+        x, mask = run_stages(self.stages, torch.relu(self.bn1(self.conv1(x))), mask)
+        return self.embedding(self.pooling(x.flatten(1, 2), mask).to(x.dtype))
 
 
 class ResNet18(ResNet):

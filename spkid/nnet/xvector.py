@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spkid.nnet.masking import complete, frame_mask
 from spkid.nnet.registry import build_pooling, unknown_name
 from spkid.nnet.tdnn import KALDI_BATCH_NORM_EPSILON, TdnnLayer, check_frames, receptive_field
 
@@ -25,6 +26,7 @@ class XVector(nn.Module):
     """
 
     contexts = CONTEXTS
+    takes_lengths = True
 
     def __init__(
         self,
@@ -57,13 +59,14 @@ class XVector(nn.Module):
         self.segment7 = nn.Linear(embedding_dim, embedding_dim)
         self.norm7 = nn.BatchNorm1d(embedding_dim, eps=norm_epsilon, affine=False)
 
-    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+    def pooled(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """The utterance statistics, (batch, pooling.output_dim)."""
         check_frames(x, self.input_dim, self.min_frames)
-        return self.pooling(self.frame_level(x.transpose(1, 2)))
+        mask = frame_mask(lengths, x.shape[1], x.device, self.min_frames)
+        return self.pooling(self.frame_level(x.transpose(1, 2)), complete(mask, self.min_frames))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        near = self.segment6(self.pooled(x))
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        near = self.segment6(self.pooled(x, lengths))
         return near if self.layer == "near" else self._far(near)
 
     def training_output(self, x: torch.Tensor) -> torch.Tensor:
