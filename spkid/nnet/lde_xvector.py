@@ -80,7 +80,8 @@ class LdeXVector(nn.Module):
         check_frames(x, self.input_dim, self.min_frames)
         mask = frame_mask(lengths, x.shape[1], x.device, self.min_frames)
         x = x.transpose(1, 2)
-        scores = self._assign(x - time_mean(x, mask, keepdim=True), mask)
+        levelled = self.level(x - time_mean(x, mask, keepdim=True))
+        scores = self.assignment(levelled) if mask is None else self._assign(levelled, mask)
         posteriors = hide(torch.softmax(scores.float(), dim=1), strided(mask, STRIDE))
         with torch.autocast(x.device.type, enabled=False):
             cepstra = self.cosines @ _hold_last(x, mask).float()
@@ -88,9 +89,8 @@ class LdeXVector(nn.Module):
             description = self.describe(posteriors, frames, strided(mask, STRIDE))
         return self.embedding(description)
 
-    def _assign(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Scores of the classes, (batch, classes, frames / STRIDE)."""
-        x = self.level(x)
+    def _assign(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`assignment` of a padded batch."""
         for layer in self.assignment:
             if isinstance(layer, nn.Conv1d):
                 x = hide(x, mask)
