@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from local import mini
-from local.mini import TEST_GRAMMAR, TEST_VOICES, TRAIN_GRAMMAR, TRAIN_VOICES, corpus, synthesize_missing
 from local.common.synthetic_speech import in_fresh_processes, load_espeak, record
+from local.mini import TEST_GRAMMAR, TEST_VOICES, TRAIN_GRAMMAR, TRAIN_VOICES, corpus, synthesize_missing
 from spkid.audio import read_audio
 from spkid.kaldi import DataDir, InputError
 from tests.shared import REPOSITORY
