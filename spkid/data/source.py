@@ -205,6 +205,10 @@ class MemorySource:
         """All rows of the utterance; not to be written to."""
         return self.rows(index, 0, int(self.num_frames[index]))
 
+    def gather(self, indices: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Single rows of several utterances: indices (n,) and row numbers (n, k) give (n, k, dims), a copy."""
+        return self._rows[self._offsets[indices][:, None] + rows]
+
 
 def keep_in_memory(source: FeatureSource, memory_mb: int) -> FeatureSource | MemorySource:
     """The source read into memory where it fits in `memory_mb` megabytes, else the source itself."""
