@@ -80,7 +80,7 @@ def voxceleb1(root: Path, voices: Sequence[Voice], num_test: int) -> None:
 
 
 def voxceleb2(root: Path, voices: Sequence[Voice], num_test: int) -> None:
-    """`dev/aac/id00012/<video>/00001.wav` and test, and vox2_meta.csv: VoxCeleb2 as it is once the m4a are converted."""
+    """`dev/aac/id00012/<video>/00001.wav` and test, and vox2_meta.csv: VoxCeleb2 after its m4a were converted."""
     table = ["VoxCeleb2 ID ,VGGFace2 ID ,Gender,Set "]
     for number, voice in enumerate(voices):
         speaker, part = f"id{12 + 7 * number:05d}", "test" if number >= len(voices) - num_test else "dev"

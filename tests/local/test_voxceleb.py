@@ -203,7 +203,7 @@ def test_a_folder_of_something_else(tmp_path, capsys):
     (tmp_path / "other").mkdir()
     write_wav(str(tmp_path / "other/a.wav"), np.ones(100, np.float32), 16000)
     assert prepare("--voxceleb1", tmp_path / "other", tmp_path / "data") == 1
-    assert "no recording of a VoxCeleb speaker" in capsys.readouterr().err
+    assert "no recording of a VoxCeleb1 speaker" in capsys.readouterr().err
 
 
 def test_ids():
