@@ -9,34 +9,16 @@ is the same chunk again, so that training sees what was compared. Li et al., "De
 row of the anchor itself.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from spkid.data.plan import EpochPlan, draw_from_groups, occurrences
+from spkid.data.plan import EpochPlan, HardNegativeOptions, draw_from_groups, occurrences
 from spkid.kaldi import InputError
 
 EPOCH = 0  # of every chunk: the draw alone tells rounds apart
 EMBEDDED_TOGETHER = 128  # chunks, at most
-
-
-@dataclass(frozen=True)
-class HardNegativeOptions:
-    """speakers and utterances of each are embedded a round; the table holds the last `rounds`; the rest is selected."""
-
-    speakers: int = 640
-    utterances: int = 2
-    rounds: int = 20
-    anchors: int = 16
-    negatives: int = 2
-    positives: int = 2
-
-    @property
-    def triplets(self) -> int:
-        """Triplets of a round."""
-        return self.anchors * max(self.negatives, self.positives)
 
 
 class HistoryTable:

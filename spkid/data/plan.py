@@ -34,6 +34,23 @@ class EpochPlan:
         return len(self.frames)
 
 
+@dataclass(frozen=True)
+class HardNegativeOptions:
+    """The sampler "hard_negatives" (hard_negatives.py): what a round embeds, how many rounds are kept, what is chosen."""
+
+    speakers: int = 640
+    utterances: int = 2
+    rounds: int = 20
+    anchors: int = 16
+    negatives: int = 2
+    positives: int = 2
+
+    @property
+    def triplets(self) -> int:
+        """Triplets of a round."""
+        return self.anchors * max(self.negatives, self.positives)
+
+
 class EpochPlanner:
     """Plans the epochs of a training set; every epoch has the same number of micro-batches.
 
