@@ -65,7 +65,7 @@ def read_audio(
     """
     options = WaveOptions(rate, -1 if channel is None else channel, allow_downsample=resample, allow_upsample=resample)
     with Recording(rxfilename) as recording:
-        return _Preparation(options)(recording.read(), recording.rate, recording.name)
+        return Preparation(options)(recording.read(), recording.rate, recording.name)
 
 
 def read_waves(
@@ -89,7 +89,7 @@ def read_waves(
     Raises:
         InputError: the table or the file of segments itself cannot be read.
     """
-    prepare = _Preparation(options or WaveOptions())
+    prepare = Preparation(options or WaveOptions())
     script = wave_script(rspecifier)
     if segments is not None:
         if script is None:
@@ -115,7 +115,7 @@ def read_waves(
 
 
 def _read_segments(
-    script: dict[str, str], path: str, prepare: "_Preparation", limits: SegmentLimits
+    script: dict[str, str], path: str, prepare: "Preparation", limits: SegmentLimits
 ) -> Iterator[tuple[str, Wave | InputError]]:
     current: str | None = None
     recording: Recording | InputError | None = None
@@ -128,8 +128,8 @@ def _read_segments(
                 current, recording = segment.recording, _open(script, segment.recording, path)
             if isinstance(recording, InputError):
                 raise recording
-            samples = _cut(recording, segment, limits)
-            wave = prepare(samples, recording.rate, recording.name, utterance, segment.channel)
+            start, stop = segment_bounds(recording, segment, limits)
+            wave = prepare(recording.read(start, stop), recording.rate, recording.name, utterance, segment.channel)
         except InputError as error:
             yield utterance, error
         else:
@@ -148,7 +148,8 @@ def _open(script: dict[str, str], name: str, path: str) -> "Recording | InputErr
         return error
 
 
-def _cut(recording: Recording, segment: Segment, limits: SegmentLimits) -> np.ndarray:
+def segment_bounds(recording: Recording, segment: Segment, limits: SegmentLimits) -> tuple[int, int]:
+    """The samples [start, stop) of a recording that a segment is. Raises InputError for one that cannot be."""
     rate, length = recording.rate, recording.num_samples
     start = int(segment.start * rate)
     stop = length if segment.end == -1 else int(segment.end * rate)
@@ -163,7 +164,7 @@ def _cut(recording: Recording, segment: Segment, limits: SegmentLimits) -> np.nd
             f"{recording.name}: a segment of {(stop - start) / rate:.3f} s is too short "
             f"(more than {limits.min_length:g} s is wanted)"
         )
-    return recording.read(start, stop)
+    return start, stop
 
 
 def wave_script(rspecifier: str) -> dict[str, str] | None:
@@ -172,7 +173,7 @@ def wave_script(rspecifier: str) -> dict[str, str] | None:
     return read_script(path) if "scp" in kind.split(",") else None
 
 
-class _Preparation:
+class Preparation:
     """Channel, rate and sanity of decoded samples; says each kind of change once."""
 
     def __init__(self, options: WaveOptions):
@@ -183,12 +184,14 @@ class _Preparation:
         """`samples` (samples, channels); `channel` (of a segment) goes before the options'."""
         if not len(samples):
             raise no_samples(name)
-        samples = self._select(samples, name, channel if channel >= 0 else self.options.channel)
+        samples = self.select(samples, name, channel)
         if not samples.any():
             warn(f"{key or name}: all samples are zero" + (f" ({name})" if key else ""))
         return Wave(*self._convert(samples, rate, name))
 
-    def _select(self, samples: np.ndarray, name: str, channel: int) -> np.ndarray:
+    def select(self, samples: np.ndarray, name: str, channel: int = -1) -> np.ndarray:
+        """The channel that is wanted: (samples, channels) -> (samples,), or all of them for `ALL_CHANNELS`."""
+        channel = channel if channel >= 0 else self.options.channel
         channels = samples.shape[1]
         if channel == ALL_CHANNELS:
             return samples
@@ -200,9 +203,14 @@ class _Preparation:
         return np.ascontiguousarray(samples[:, max(channel, 0)])
 
     def _convert(self, samples: np.ndarray, rate: float, name: str) -> tuple[np.ndarray, float]:
+        wanted = self.rate_for(rate, name)
+        return (samples if wanted == rate else resample_samples(samples, rate, wanted)), wanted
+
+    def rate_for(self, rate: float, name: str) -> float:
+        """The rate that a recording of `rate` is to have; InputError where it would have to be resampled and may not."""
         wanted = self.options.rate
         if wanted is None or rate == wanted:
-            return samples, float(rate)
+            return float(rate)
         option = "allow-downsample" if rate > wanted else "allow-upsample"
         allowed = self.options.allow_downsample if rate > wanted else self.options.allow_upsample
         if not allowed:
@@ -213,4 +221,4 @@ class _Preparation:
         if rate not in self._said:
             self._said.add(rate)
             log(f"resampling from {rate:g} to {wanted:g} Hz ({name} and all others of that rate)")
-        return resample_samples(samples, rate, wanted), float(wanted)
+        return float(wanted)

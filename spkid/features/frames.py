@@ -87,9 +87,14 @@ def _samples(wave: Array, begin: int, end: int) -> Array:
     if begin >= 0 and end <= samples:
         return wave[..., begin:end]
     xp = array_api_compat.array_namespace(wave)
-    index = np.arange(begin, end) % (2 * samples)
-    index = np.where(index < samples, index, 2 * samples - 1 - index)
+    index = mirrored(begin, end, samples)
     return xp.take(wave, xp.asarray(index, device=array_api_compat.device(wave)), axis=-1)
+
+
+def mirrored(begin: int, end: int, samples: int) -> np.ndarray:
+    """Which samples stand at places begin ... end - 1 of a wave of `samples` mirrored beyond its ends, (end - begin,)."""
+    index = np.arange(begin, end) % (2 * samples)
+    return np.where(index < samples, index, 2 * samples - 1 - index)
 
 
 def dither_generator(options: FrameOptions, utterance: str) -> np.random.Generator:

@@ -1,0 +1,136 @@
+"""The kinds of features that can be computed from audio on the fly, their options, and their frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from spkid.audio import WaveOptions
+from spkid.features import FbankOptions, FrameOptions, MfccOptions, SpectrogramOptions
+from spkid.kaldi import InputError
+
+
+@dataclass(frozen=True)
+class WaveformOptions:
+    """Samples as they are, for networks with a front end of their own."""
+
+    sample_frequency: float = 16000.0
+    allow_downsample: bool = False
+    allow_upsample: bool = False
+
+
+@dataclass(frozen=True)
+class SpeechBrainFbankOptions(WaveformOptions):
+    """SpeechBrain's filter banks (`spkid.nnet.frontend.SpeechBrainFbank`), which are defined at 16 kHz."""
+
+    n_mels: int = 80
+
+
+AudioOptions = FbankOptions | MfccOptions | SpectrogramOptions | WaveformOptions
+
+AUDIO_FEATURES: dict[str, type] = {
+    "fbank": FbankOptions,
+    "mfcc": MfccOptions,
+    "spectrogram": SpectrogramOptions,
+    "speechbrain_fbank": SpeechBrainFbankOptions,
+    "waveform": WaveformOptions,
+}
+
+# Options of compute-*-feats about tables and files, recorded in feats.json beside those of the features. Training on
+# audio does as their defaults say; None: of no consequence for the features.
+_TOOL_OPTIONS = {
+    **dict.fromkeys(("output_format", "min_duration", "write_utt2dur", "utt2spk")),
+    **{"subtract_mean": False, "channel": -1, "vtln_warp": 1.0, "vtln_map": ""},
+}
+
+
+def audio_options(kind: str, values: dict[str, Any] | None, source: str = "features.options") -> AudioOptions:
+    """The options of a kind of features from a section of a configuration or a front end, checked.
+
+    Raises InputError for a kind that cannot be computed here, an unknown option (named with the nearest known one), a
+    value of the wrong type or out of range, and dither.
+    """
+    if kind not in AUDIO_FEATURES:
+        raise InputError(f"features of type {kind} cannot be computed from audio; known: {', '.join(AUDIO_FEATURES)}")
+    fields = {field.name: field for field in dataclasses.fields(AUDIO_FEATURES[kind])}
+    filled = {}
+    for key, value in (values or {}).items():
+        if key in _TOOL_OPTIONS and key not in fields:
+            if _TOOL_OPTIONS[key] not in (None, value):
+                raise InputError(f"{source}: features with {key}={value} cannot be computed from audio on the fly")
+            continue
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(fields)}"
+            raise InputError(f"{source}: unknown option '{key}' of {kind} ({hint})")
+        filled[key] = _convert(value, type(fields[key].default), f"{source}.{key}")
+    try:
+        options = AUDIO_FEATURES[kind](**filled)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    if getattr(options, "dither", 0.0):
+        raise InputError(f"{source}.dither: must be 0; data.augmentation adds noise while training")
+    if not 0 < options.sample_frequency < math.inf:
+        raise InputError(f"{source}.sample_frequency: must be positive, not {options.sample_frequency:g}")
+    if isinstance(options, SpeechBrainFbankOptions) and options.sample_frequency != 16000:
+        raise InputError(f"{source}.sample_frequency: speechbrain_fbank is defined at 16000 Hz alone")
+    return options
+
+
+def _convert(value: Any, kind: type, key: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+        raise InputError(f"{key}: must be {names[kind]}, not {value!r}")
+    return value
+
+
+def recorded_options(options: AudioOptions) -> dict[str, Any]:
+    """What `feats.json` would say of these options."""
+    return dataclasses.asdict(options)
+
+
+def feature_dims(options: AudioOptions) -> int:
+    """Columns of the features; 1 of waveforms."""
+    match options:
+        case FbankOptions():
+            return options.num_mel_bins + options.use_energy
+        case MfccOptions():
+            return options.num_ceps
+        case SpectrogramOptions():
+            size = options.padded_window_size
+            return size if options.return_raw_fft else size // 2 + 1
+        case SpeechBrainFbankOptions():
+            return options.n_mels
+        case _:
+            return 1
+
+
+def wave_options(options: AudioOptions) -> WaveOptions:
+    """What the audio must be like."""
+    return WaveOptions(
+        rate=options.sample_frequency,
+        allow_downsample=options.allow_downsample,
+        allow_upsample=options.allow_upsample,
+    )
+
+
+def frame_options(options: AudioOptions) -> FrameOptions:
+    """How decisions on speech (vad.scp) divide a wave into frames: the features' own frames, else Kaldi's 25/10 ms."""
+    return options if isinstance(options, FrameOptions) else FrameOptions(sample_frequency=options.sample_frequency)
+
+
+def crop_samples(options: AudioOptions, frames: int) -> int:
+    """Samples of a crop of so many frames, for kinds whose frames do not lie inside the wave.
+
+    A waveform crop is frames * 160 + 240 samples at 16 kHz, as in the VoxCeleb trainer; SpeechBrain's filter banks have
+    a frame every 160 samples and one more.
+    """
+    shift, size = frame_options(options).window_shift, frame_options(options).window_size
+    if isinstance(options, SpeechBrainFbankOptions):
+        return (frames - 1) * shift
+    return frames * shift + size - shift
