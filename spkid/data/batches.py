@@ -5,7 +5,7 @@ else: not on the number of reading processes, nor on where an interrupted epoch 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,12 @@ def chunk_rng(seed: int, epoch: int, utterance: str, draw: int) -> np.random.Gen
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
 
+def micro_batch_seed(seed: int, epoch: int, number: int) -> int:
+    """For torch's generator, whose numbers a network draws (dropout) while it computes one micro-batch."""
+    digest = hashlib.blake2b(f"{seed} {epoch} {number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
 def read_chunk(source: FeatureSource | MemorySource, index: int, frames: int, rng: np.random.Generator) -> np.ndarray:
     """A random chunk of `frames` rows, (frames, dims), a copy; a shorter utterance is repeated to that length."""
     available = int(source.num_frames[index])
@@ -58,9 +64,13 @@ def read_chunk(source: FeatureSource | MemorySource, index: int, frames: int, rn
 
 @dataclass(frozen=True)
 class Batch:
-    """features (chunks, frames, dims) float32, labels (chunks,) int64, and whose chunks they are."""
+    """What a micro-batch holds, and whose chunks they are (one id a chunk).
 
-    features: torch.Tensor
+    inputs: features (chunks, frames, dims) or waveforms (chunks, samples), float32; labels: (chunks,) int64, or of
+    every frame (chunks, frames).
+    """
+
+    inputs: torch.Tensor
     labels: torch.Tensor
     ids: list[str]
 
@@ -104,14 +114,12 @@ class EpochBatches(torch.utils.data.Dataset):
         )
 
 
-def iterate(batches: EpochBatches, first: int, workers: int) -> Iterator[Batch]:
-    """The micro-batches from number `first` on, in order, read ahead by `workers` processes.
+def iterate(batches: torch.utils.data.Dataset, numbers: Sequence[int], workers: int) -> Iterator[Batch]:
+    """The micro-batches with these numbers, in this order, read ahead by `workers` processes.
 
     Raises InputError for an utterance that cannot be read.
     """
-    loader = torch.utils.data.DataLoader(
-        batches, batch_size=None, sampler=range(first, len(batches)), num_workers=workers
-    )
+    loader = torch.utils.data.DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers)
     for batch in loader:
         if isinstance(batch, InputError):
             raise batch

@@ -66,7 +66,9 @@ class DataConfig:
 
     chunk_frames: list[int] = field(default_factory=lambda: [200])  # every micro-batch draws one of these lengths
     chunks_per_utterance: int = 1  # in an epoch; of "balanced": on average
-    sampler: str = "shuffled"  # or "balanced": as many chunks of every speaker
+    sampler: str = "shuffled"  # or "balanced": as many chunks of every speaker; speakers_by_utterances; triplets
+    utterances_per_speaker: int = 2  # K of speakers_by_utterances
+    max_per_speaker: int = 0  # utterances of a speaker in an epoch, other ones each time; 0: all
     micro_batch: int = 64  # chunks that batch normalisation sees together
     micro_batches: int = 1  # accumulated for one update; a batch is micro_batch * micro_batches chunks
     workers: int = 0  # reading processes; changes the speed, never the batches
@@ -80,9 +82,11 @@ class DataConfig:
             _positive("data.chunk_frames", frames)
         for key in ("chunks_per_utterance", "micro_batches"):
             _positive(f"data.{key}", getattr(self, key))
+        if self.utterances_per_speaker < 2:
+            raise InputError(f"data.utterances_per_speaker must be at least 2, not {self.utterances_per_speaker}")
         if self.micro_batch < 2:
             raise InputError(f"data.micro_batch is {self.micro_batch}: batch normalisation needs at least 2 chunks")
-        for key in ("workers", "memory_mb"):
+        for key in ("workers", "memory_mb", "max_per_speaker"):
             _at_least_zero(f"data.{key}", getattr(self, key))
         _one_of("data.sampler", self.sampler, SAMPLERS)
         self.spec_augment.check()
@@ -147,7 +151,7 @@ class TrainConfig:
             part.check()
         _check_named("optimizer", self.optimizer, optimizers.OPTIMIZERS, optimizers.options)
         _check_named("schedule", self.schedule, schedules.SCHEDULES, schedules.options)
-        _positive("optimizer.lr", self.optimizer.get("lr", optimizers.DEFAULT_LR))
+        optimizers.check(self.optimizer)
         schedules.check(self.schedule)
 
     def check_names(self, source: str) -> None:
@@ -155,7 +159,7 @@ class TrainConfig:
         from spkid.nnet import LOSSES, NETWORKS, loss_options, network_options
 
         try:
-            _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
+            _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim", "num_classes"))
             _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
         except InputError as error:
             raise InputError(f"{source}: {error}") from None

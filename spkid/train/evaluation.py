@@ -9,13 +9,13 @@ import torch
 
 from spkid.backend.scoring import score_trials
 from spkid.backend.trials import Trials
-from spkid.data.batches import chunk_rng, read_chunk
 from spkid.data.source import FeatureSource, MemorySource
 from spkid.kaldi import InputError
 from spkid.metrics import eer
-from spkid.train.embed import embed_utterance, training_output
-
-EVALUATION_BATCH = 64
+from spkid.train.config import ValidationConfig
+from spkid.train.embed import DEFAULT_MIN_FRAMES, embed_utterance, training_output
+from spkid.train.feeds import Feed
+from spkid.train.objective import Objective
 
 
 def hold_out(ids: Sequence[str], speakers: np.ndarray, fraction: float, max_utterances: int, seed: int) -> np.ndarray:
@@ -40,26 +40,20 @@ def hold_out(ids: Sequence[str], speakers: np.ndarray, fraction: float, max_utte
 
 @torch.inference_mode()
 def validate(
-    network: torch.nn.Module,
-    loss: torch.nn.Module,
-    source: FeatureSource | MemorySource,
-    labels: np.ndarray,
-    frames: int,
-    device: torch.device,
+    network: torch.nn.Module, objective: Objective, feed: Feed, device: torch.device
 ) -> tuple[float, float]:
-    """Mean loss and accuracy over one chunk of `frames` of every utterance, the same chunk each time."""
+    """Mean loss and accuracy over the batches of the feed, the same ones each time."""
     network.eval()
-    total, correct = 0.0, 0
-    for first in range(0, len(source), EVALUATION_BATCH):
-        members = range(first, min(first + EVALUATION_BATCH, len(source)))
-        chunks = [read_chunk(source, one, frames, chunk_rng(0, 0, source.ids[one], 0)) for one in members]
-        output = training_output(network, torch.from_numpy(np.stack(chunks)).to(device))
-        targets = torch.from_numpy(labels[members.start : members.stop].astype(np.int64)).to(device)
-        value, right = loss.loss_and_correct(output, targets)
-        total += value.item() * len(members)
+    total, correct, chunks, decisions = 0.0, 0, 0, 0
+    for batch in feed.epoch(0):
+        output = training_output(network, feed.prepare(batch.inputs.to(device)))
+        value, right = objective(output, batch.labels.to(device))
+        total += value.item() * len(batch.ids)
+        chunks += len(batch.ids)
         correct += int(right.sum())
+        decisions += right.numel()
     network.train()
-    return total / len(source), correct / len(source)
+    return total / chunks, correct / decisions
 
 
 @dataclass
@@ -94,3 +88,24 @@ class DevelopmentTrials:
         test = np.array([rows[utterance] for utterance in self.trials.test_ids])[self.trials.test]
         scores = score_trials(vectors, vectors, enroll, test)
         return eer(scores[self.trials.is_target], scores[~self.trials.is_target])[0]
+
+
+@dataclass
+class Evaluation:
+    """What is measured at the end of an epoch, where there is something to measure it on."""
+
+    config: ValidationConfig
+    device: torch.device
+    held_out: Feed | None = None
+    development: DevelopmentTrials | None = None
+
+    def __call__(self, network: torch.nn.Module, objective: Objective, epoch: int, is_last: bool) -> dict[str, float]:
+        """The values of epoch number `epoch` (from 1): "valid_loss", "valid_accuracy", "dev_eer"."""
+        values = {}
+        if self.held_out is not None and (epoch % self.config.every == 0 or is_last):
+            values["valid_loss"], values["valid_accuracy"] = validate(network, objective, self.held_out, self.device)
+        every = self.config.trials_every
+        if self.development is not None and every and (epoch % every == 0 or is_last):
+            min_frames = max(DEFAULT_MIN_FRAMES, getattr(network, "min_frames", 1))
+            values["dev_eer"] = float(self.development.eer(network, self.device, min_frames))
+        return values

@@ -5,6 +5,7 @@ import shlex
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,21 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class Journal:
-    """The record of one training in its directory. `history` is one dictionary an epoch, and all of metrics.jsonl."""
+    """The record of one training in its directory.
 
-    def __init__(self, directory: Path, history: list[dict[str, Any]], update: int) -> None:
+    history: one dictionary an epoch, and all of metrics.jsonl. Of all `updates`, `done` are behind us.
+    """
+
+    def __init__(self, directory: Path, history: list[dict[str, Any]], updates: int, done: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.directory, self.history = directory, history
         self._drawn = time.monotonic()
         self._log = open(directory / "train.log", "a", encoding="utf-8", newline="\n")  # noqa: SIM115 (closed below)
         self._log.write(f"# {shlex.join(sys.argv)}\n# {socket.gethostname()} {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        self._events = SummaryWriter(str(directory / "tensorboard"), purge_step=update or None)
+        self._events = SummaryWriter(str(directory / "tensorboard"), purge_step=done or None)
         self._write_history()
+        self._bar = ProgressBar(self.say, updates, done)
 
     def say(self, text: str) -> None:
         """A line in train.log and on the terminal."""
@@ -43,8 +48,7 @@ class Journal:
             self._events.add_scalar(name, value, update)
 
     def epoch(self, values: dict[str, Any]) -> None:
-        """The end of an epoch: one more line of metrics.jsonl, a line of text, the curves drawn again."""
-        self.history.append(values)
+        """The end of an epoch, `values` being the last of the history: metrics.jsonl, a line of text, the curves."""
         self._write_history()
         self.say("epoch {epoch}: ".format(**values) + _spell(values))
         shown = {name: value for name, value in values.items() if isinstance(value, float)}
@@ -53,11 +57,16 @@ class Journal:
         if time.monotonic() - self._drawn >= SECONDS_BETWEEN_LINES:
             self._draw()
 
+    def progress(self, epoch: int, loss: float, accuracy: float, lr: float, utterances: float) -> None:
+        """One more update of the weights; loss and accuracy are means over the epoch so far."""
+        self._bar.update(epoch, loss, accuracy, lr, utterances)
+
     def _draw(self) -> None:
         draw_curves(self.history, self.directory / "curves.png")
         self._drawn = time.monotonic()
 
     def close(self) -> None:
+        self._bar.close()
         if self.history:
             self._draw()
         self._events.close()
@@ -74,20 +83,37 @@ class Journal:
             stream.writelines(json.dumps(values) + "\n" for values in self.history)
 
 
+class Silence:
+    """The journal of a process that is not the first: it says and writes nothing."""
+
+    def say(self, text: str) -> None: ...
+
+    def scalars(self, update: int, values: dict[str, float]) -> None: ...
+
+    def epoch(self, values: dict[str, Any]) -> None: ...
+
+    def progress(self, epoch: int, loss: float, accuracy: float, lr: float, utterances: float) -> None: ...
+
+    def __enter__(self) -> "Silence":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
 class ProgressBar:
     """Loss, accuracy, learning rate, utterances a second and time left: a bar on a terminal, else a line at times."""
 
-    def __init__(self, journal: Journal, updates: int, done: int) -> None:
-        self._journal, self._updates, self._done = journal, updates, done
+    def __init__(self, say: Callable[[str], None], updates: int, done: int) -> None:
+        self._say, self._updates, self._done = say, updates, done
         self._start = self._last = time.monotonic()
-        self._first, self._utterances = done, 0
+        self._first, self._utterances = done, 0.0
         self._bar = None
         if sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(total=updates, initial=done, unit="update", dynamic_ncols=True, leave=False)
 
-    def update(self, epoch: int, loss: float, accuracy: float, lr: float, utterances: int) -> None:
+    def update(self, epoch: int, loss: float, accuracy: float, lr: float, utterances: float) -> None:
         """One more update of the weights; loss and accuracy are means over the epoch so far."""
         self._done += 1
         self._utterances += utterances
@@ -100,7 +126,7 @@ class ProgressBar:
         elif now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
             left = (now - self._start) / (self._done - self._first) * (self._updates - self._done)
-            self._journal.say(
+            self._say(
                 f"epoch {epoch}: update {self._done} of {self._updates}, loss {loss:.3f}, accuracy {accuracy:.3f}, "
                 f"lr {lr:.2e}, {rate:.0f} utterances/s, about {left:.0f} s left"
             )

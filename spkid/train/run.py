@@ -2,20 +2,40 @@
 
 import hashlib
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from spkid.backend.trials import read_trials
 from spkid.data.front_end import FrontEnd, read_record, training_files, transforms
-from spkid.data.source import FeatureSource, keep_in_memory, open_source
+from spkid.data.source import FeatureSource, MemorySource, keep_in_memory, open_source
 from spkid.jobs.fingerprints import fingerprint
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.tables import read_id_map
+from spkid.nnet import count_parameters, network_options
 from spkid.train.config import FeatureConfig, TrainConfig
-from spkid.train.evaluation import DevelopmentTrials, hold_out
-from spkid.train.loop import TrainingSet, train
+from spkid.train.distributed import Processes, local_rank
+from spkid.train.evaluation import DevelopmentTrials, Evaluation, hold_out
+from spkid.train.experiment import build_network, save_final
+from spkid.train.feeds import training_feed, validation_feed
+from spkid.train.loop import Training, train
+from spkid.train.objective import build_objective
+
+
+@dataclass
+class TrainingSet:
+    """Everything that training reads: sources with the speaker's number of each utterance, and the speakers' names."""
+
+    source: FeatureSource | MemorySource
+    labels: np.ndarray
+    speakers: list[str]
+    front_end: FrontEnd
+    valid_source: FeatureSource | MemorySource | None = None
+    valid_labels: np.ndarray | None = None
+    development: DevelopmentTrials | None = None
 
 
 def train_from_directory(
@@ -28,18 +48,82 @@ def train_from_directory(
     """Trains on `data_dir` into `directory` and returns the last epoch's values. Raises InputError.
 
     dev_dir, dev_trials: a data directory of other speakers and labelled trials of it, whose EER is watched.
+
+    Started by torchrun, this is one process of several: see `spkid.train.distributed`.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    data = load_training_set(config, data_dir, dev_dir, dev_trials)
-    with atomic_write(directory / "config.json") as stream:
-        json.dump(config.to_dict(), stream, indent=1, ensure_ascii=False)
-        stream.write("\n")
-    with atomic_write(directory / "speakers.txt") as stream:
-        stream.writelines(f"{speaker}\n" for speaker in data.speakers)
+    device = pick_device(config.device)
+    processes = Processes(device)
+    torch.set_num_threads(config.threads)
+    torch.backends.cudnn.deterministic = True
     files = training_files(data_dir, dev_dir, dev_trials)
-    stamps = [[path.name, fingerprint(path)] for path in files]
-    identity = hashlib.sha256(json.dumps([config.what_decides(), stamps], sort_keys=True).encode()).hexdigest()
-    return train(config, data, directory, identity)[-1]
+    with processes.together():
+        data = load_training_set(config, data_dir, dev_dir, dev_trials)
+        stamps = [[path.name, fingerprint(path)] for path in files]
+        identity = hashlib.sha256(json.dumps([config.what_decides(), stamps], sort_keys=True).encode()).hexdigest()
+        config = with_classes(config, len(data.speakers))
+        training = assemble(config, data, processes, device)
+    if processes.is_first:
+        directory.mkdir(parents=True, exist_ok=True)
+        with atomic_write(directory / "config.json") as stream:
+            json.dump(config.to_dict(), stream, indent=1, ensure_ascii=False)
+            stream.write("\n")
+        with atomic_write(directory / "speakers.txt") as stream:
+            stream.writelines(f"{speaker}\n" for speaker in data.speakers)
+    history = train(training, directory, identity)
+    if processes.is_first:
+        network, loss = training.network, training.objective.criterion
+        updates = history[-1]["updates"]
+        facts = {"parameters": count_parameters(network), "speakers": len(data.speakers), "updates": updates}
+        save_final(directory, network, loss, data.front_end, config.to_dict(), facts)
+    return history[-1]
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a configuration: "auto" is the GPU where there is one. Raises InputError for a GPU that is not.
+
+    Of several processes on one machine each takes the GPU of its number.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is cuda, but torch finds no GPU here; set device to cpu or auto")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if local_rank() >= torch.cuda.device_count():
+        raise InputError(
+            f"process {local_rank() + 1} of this machine finds {torch.cuda.device_count()} GPUs; "
+            f"start no more processes than there are GPUs"
+        )
+    torch.cuda.set_device(local_rank())
+    return torch.device("cuda", local_rank())
+
+
+def with_classes(config: TrainConfig, speakers: int) -> TrainConfig:
+    """The configuration with the number of speakers filled in where the network itself names the speaker."""
+    if "num_classes" not in network_options(config.model["name"]):
+        return config
+    if config.model.get("num_classes", speakers) != speakers:
+        raise InputError(f"model.num_classes is {config.model['num_classes']}, but there are {speakers} speakers here")
+    return replace(config, model={**config.model, "num_classes": speakers})
+
+
+def assemble(config: TrainConfig, data: TrainingSet, processes: Processes, device: torch.device) -> Training:
+    """Network, loss and what feeds them, the weights drawn from the seed. Raises InputError for what does not fit."""
+    torch.manual_seed(config.seed)
+    try:
+        network = build_network(config.model, data.front_end.dims).to(device).train()
+    except (ValueError, TypeError) as error:
+        raise InputError(f"the network cannot be built: {error}") from None
+    feed = training_feed(config, data.source, data.labels)
+    dims = getattr(network, "embedding_dim", 0)
+    objective = build_objective(config.loss, dims, len(data.speakers), config.data.utterances_per_speaker)
+    objective.criterion.to(device)
+    evaluation = Evaluation(config.validation, device, development=data.development)
+    if data.valid_source is not None:
+        evaluation.held_out = validation_feed(config, data.valid_source, data.valid_labels)
+    opening = (
+        f"Model has {count_parameters(network)} parameters, the loss {count_parameters(objective.criterion)}; "
+        f"{len(data.source)} utterances of {len(data.speakers)} speakers"
+    )
+    return Training(config, network, objective, feed, evaluation, processes, device, opening)
 
 
 def load_training_set(

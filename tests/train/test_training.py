@@ -96,15 +96,15 @@ def test_accumulated_micro_batches_are_one_update(data, tmp_path):
 RUN = """
 import sys, time
 from pathlib import Path
-import spkid.train.loop as loop
+from spkid.train.journal import ProgressBar
 from spkid.train.config import load_config
 from spkid.train.run import train_from_directory
-done = loop.ProgressBar.update
+done = ProgressBar.update
 def slow(self, *arguments):
     done(self, *arguments)
     print("update", flush=True)
     time.sleep(float(sys.argv[4]))
-loop.ProgressBar.update = slow
+ProgressBar.update = slow
 train_from_directory(load_config(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 """
 

@@ -1,0 +1,215 @@
+"""One training shared by several processes, started by torchrun on one machine or many.
+
+Every process holds the whole network and computes its share of each batch: process r of N takes the r-th contiguous
+block of the batch's micro-batches. Gradients are averaged after it. Only process 0 writes files and prints.
+
+What is exchanged makes the result that of one process, to rounding: the mean of the gradients, and the running
+statistics of batch normalisation folded in the order of the micro-batches.
+"""
+
+import datetime
+import os
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed, nn
+
+from spkid.kaldi import InputError
+
+T = TypeVar("T")
+
+# Process 0 measures EERs while the others wait; a process that died is torchrun's to notice, not the clock's.
+PATIENCE = datetime.timedelta(hours=24)
+
+
+def local_rank() -> int:
+    """The number of this process on its machine, as torchrun gave it."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+class SaidElsewhere(Exception):
+    """Training has ended because of another process, which says why: nothing is left to say here."""
+
+
+class Processes:
+    """This process among those of the training; alone, every exchange is free.
+
+    Args:
+        device: where gradients are: NCCL carries those of GPUs, gloo those of processors.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank, self.count = (int(os.environ.get(*name)) for name in (("RANK", 0), ("WORLD_SIZE", 1)))
+        self.device = device
+        if self.count > 1 and not distributed.is_initialized():
+            # Objects travel by gloo, so that they need no GPU.
+            backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+            distributed.init_process_group(backend, timeout=PATIENCE)
+        self._objects = distributed.new_group(backend="gloo", timeout=PATIENCE) if self.count > 1 else None
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def close(self) -> None:
+        """Takes leave of the others."""
+        if self.count > 1:
+            distributed.destroy_process_group()
+
+    def share(self, micro_batches: int) -> range:
+        """Which micro-batches of a batch are this process's, counted inside the batch. Raises InputError."""
+        if micro_batches % self.count:
+            raise InputError(
+                f"data.micro_batches is {micro_batches}, which {self.count} processes cannot share evenly; "
+                f"set it to a multiple of {self.count}, or start another number of processes"
+            )
+        own = micro_batches // self.count
+        return range(self.rank * own, (self.rank + 1) * own)
+
+    def exchange(self, value: T) -> list[T]:
+        """The values of all processes, in their order (any object that pickles)."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        with _company():
+            distributed.all_gather_object(values, value, group=self._objects)
+        return values
+
+    @contextmanager
+    def together(self):
+        """Where one process fails (InputError), all stop, and process 0 raises that error. Where none does, it costs
+        the exchange of one number.
+        """
+        failure = None
+        try:
+            yield
+        except InputError as error:
+            failure = error
+        if self.count > 1:
+            failed = torch.tensor([failure is not None], dtype=torch.int32)
+            with _company():
+                distributed.all_reduce(failed, group=self._objects)
+            if failed.item():
+                sentences = self.exchange(None if failure is None else str(failure))
+                if not self.is_first:
+                    raise SaidElsewhere
+                failure = InputError(next(sentence for sentence in sentences if sentence is not None))
+        if failure is not None:
+            raise failure
+
+    def from_first(self, work: Callable[[], T]) -> T:
+        """What process 0 gets from `work`, which only process 0 does."""
+        value = None
+        with self.together():
+            if self.is_first:
+                value = work()
+        return self.exchange(value)[0]  # type: ignore[return-value]
+
+    def average(self, parameters: Sequence[nn.Parameter], sums: torch.Tensor) -> torch.Tensor:
+        """Gradients become their mean over the processes; returns `sums` (few,) float64 added up over them."""
+        if self.count == 1:
+            return sums
+        learned = [parameter for parameter in parameters if parameter.requires_grad]
+        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in learned]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        with _company():
+            distributed.all_reduce(flat)
+            distributed.all_reduce(sums)
+        flat /= self.count
+        for parameter, mean in zip(learned, flat.split([one.numel() for one in learned]), strict=True):
+            if parameter.grad is not None:
+                parameter.grad.copy_(mean.view_as(parameter))
+        return sums
+
+    def gather(self, output: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (own, dims) and labels (own,) of all processes, in their order.
+
+        The gradient passes to this process's own embeddings, `count` times: every process computes the same loss
+        from all embeddings, and `average` will divide by their number.
+        """
+        if self.count == 1:
+            return output, labels
+        return _Gather.apply(output, self.rank, self.count), torch.cat(_all_gather(labels, self.count))
+
+
+def _all_gather(values: torch.Tensor, count: int) -> list[torch.Tensor]:
+    every = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(count)]
+    with _company():
+        distributed.all_gather(every, values.contiguous())
+    return every
+
+
+@contextmanager
+def _company():
+    """An exchange that fails because another process is no longer there."""
+    try:
+        yield
+    except RuntimeError:
+        raise SaidElsewhere from None
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(context, output: torch.Tensor, rank: int, count: int) -> torch.Tensor:
+        context.rank, context.count = rank, count
+        return torch.cat(_all_gather(output, count))
+
+    @staticmethod
+    def backward(context, gradient: torch.Tensor):
+        return gradient.chunk(context.count)[context.rank] * context.count, None, None
+
+
+class RunningStatistics:
+    """The running means and variances of a network's batch normalisations, as if one process had seen the batch.
+
+    With momentum m, n micro-batches turn the statistics r into (1 - m)^n r + what they bring; what each process's
+    share brings follows from what its statistics became. The shares are folded in the order of the micro-batches.
+    """
+
+    def __init__(self, network: nn.Module, processes: Processes) -> None:
+        self._processes = processes
+        self._layers = [
+            layer
+            for layer in network.modules()
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
+        ]
+        if processes.count > 1 and any(layer.momentum is None for layer in self._layers):
+            raise InputError(
+                "this network's batch normalisation averages over all batches (momentum None), which several "
+                "processes cannot share; train it in one"
+            )
+        self._active = processes.count > 1 and bool(self._layers)
+        self._before = torch.empty(0)
+        self._counts_before = torch.empty(0)
+
+    def remember(self) -> None:
+        """Before a batch."""
+        if self._active:
+            self._before, self._counts_before = self._values(), self._counts()
+
+    def merge(self) -> None:
+        """After it: the statistics of all processes' shares."""
+        if not self._active:
+            return
+        values, counts = self._values(), self._counts()
+        every = _all_gather(values, self._processes.count)
+        seen = counts - self._counts_before
+        momenta = torch.tensor([layer.momentum for layer in self._layers], dtype=torch.float64, device=values.device)
+        sizes = torch.tensor([2 * layer.num_features for layer in self._layers], device=values.device)
+        kept = ((1.0 - momenta) ** seen).repeat_interleave(sizes)
+        folded = self._before
+        for one in every:
+            folded = kept * folded + (one - kept * self._before)
+        buffers = [buffer for layer in self._layers for buffer in (layer.running_mean, layer.running_var)]
+        for buffer, value in zip(buffers, folded.split([len(buffer) for buffer in buffers]), strict=True):
+            buffer.copy_(value)
+        for layer, count in zip(self._layers, seen, strict=True):
+            layer.num_batches_tracked += (count * (self._processes.count - 1)).to(layer.num_batches_tracked.dtype)
+
+    def _values(self) -> torch.Tensor:
+        return torch.cat([torch.cat([layer.running_mean, layer.running_var]) for layer in self._layers]).double()
+
+    def _counts(self) -> torch.Tensor:
+        return torch.stack([layer.num_batches_tracked for layer in self._layers]).double()
