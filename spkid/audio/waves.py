@@ -207,7 +207,7 @@ class Preparation:
         return (samples if wanted == rate else resample_samples(samples, rate, wanted)), wanted
 
     def rate_for(self, rate: float, name: str) -> float:
-        """The rate that a recording of `rate` is to have; InputError where it would have to be resampled and may not."""
+        """The rate that a recording of `rate` is to have; InputError where that takes resampling without leave."""
         wanted = self.options.rate
         if wanted is None or rate == wanted:
             return float(rate)

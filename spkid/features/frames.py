@@ -92,7 +92,7 @@ def _samples(wave: Array, begin: int, end: int) -> Array:
 
 
 def mirrored(begin: int, end: int, samples: int) -> np.ndarray:
-    """Which samples stand at places begin ... end - 1 of a wave of `samples` mirrored beyond its ends, (end - begin,)."""
+    """Which samples stand at places begin ... end - 1 of a wave that is mirrored beyond its ends, (end - begin,)."""
     index = np.arange(begin, end) % (2 * samples)
     return np.where(index < samples, index, 2 * samples - 1 - index)
 
