@@ -20,26 +20,28 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
-
-State = dict[str, torch.Tensor]
+from spkid.train.patience import best_epoch
 
 
 class ExponentialAverage:
     """average <- d * average + (1 - d) * weights after every update, over all modules that are given.
 
     d is `decay`, but at most (1 + n) / (10 + n) in update n, so that the random weights of the beginning are forgotten
-    even in a short training. Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    even in a short training. With decay 0 the average is the weights themselves, and nothing is kept. Polyak, Juditsky,
+    "Acceleration of stochastic approximation by averaging", 1992.
     """
 
     def __init__(self, modules: Iterable[nn.Module], decay: float) -> None:
         self.decay, self.updates = decay, 0
-        values = [value.detach() for module in modules for value in module.state_dict().values()]
-        self._live = [value for value in values if value.is_floating_point()]
+        values = [value for module in modules for value in module.state_dict().values()] if decay else []
+        self._live = [value.detach() for value in values if value.is_floating_point()]
         self._average = [value.clone() for value in self._live]
 
     @torch.no_grad()
     def update(self) -> None:
         """Takes the weights in after an update of them."""
+        if not self._live:
+            return
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         get_ema_multi_avg_fn(decay)(self._average, self._live, self.updates)
@@ -71,55 +73,72 @@ class ExponentialAverage:
             average.copy_(value)
 
 
-class EpochWeights:
-    """The weights after single epochs, `epochEEE-weights.pt` beside the checkpoints: what is averaged or chosen."""
+class FinalWeights:
+    """What the final network is made of: the weights after one epoch, or the mean over the last few.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    The weights of the epochs that may be needed lie beside the checkpoints, `epochEEE-weights.pt`. Which they are
+    follows from the history of the epochs alone. Where the final weights are those that the last checkpoint holds
+    anyway, no such file is written.
 
-    def save(self, epoch: int, states: Sequence[State]) -> None:
-        """Writes the states of the modules after epoch number `epoch`, counted from 1."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self._path(epoch), "wb") as stream:
-            torch.save(list(states), stream)
+    Args:
+        directory: of the checkpoints.
+        last_epochs: how many of the last epochs are averaged.
+        best: the value (such as "valid_loss") whose best epoch is taken instead of the last one; None: the last.
+        differ: whether the weights that are given to `after_epoch` are others than those of the checkpoint.
+    """
 
-    def keep(self, epochs: Iterable[int]) -> None:
-        """Deletes those of all other epochs."""
-        wanted = {self._path(epoch) for epoch in epochs}
-        for path in self.directory.glob("epoch*-weights.pt"):
-            if path not in wanted:
-                path.unlink()
+    def __init__(self, directory: Path, last_epochs: int = 1, best: str | None = None, differ: bool = False) -> None:
+        self.directory, self.last_epochs, self.best = directory, last_epochs, best
+        self._stored = last_epochs > 1 or best is not None or differ
 
-    def mean(self, epochs: Sequence[int]) -> list[State]:
-        """The mean of the states of these epochs, in ascending order. Raises InputError for a file that is not whole.
+    def epochs(self, history: Sequence[dict[str, Any]]) -> list[int]:
+        """The numbers (from 1, ascending) of the epochs that the final weights would be made of after this history."""
+        if self.best is not None:
+            return [best_epoch(history, self.best) or len(history)]
+        return list(range(max(1, len(history) - self.last_epochs + 1), len(history) + 1))
 
-        Summed in float64, so that the order and the number of epochs cost no digit.
+    def after_epoch(self, history: Sequence[dict[str, Any]], modules: Sequence[nn.Module]) -> None:
+        """Keeps the weights after the last epoch of the history, if they may be needed, and no more than needed."""
+        if not self._stored:
+            return
+        needed = {self._path(epoch) for epoch in self.epochs(history)}
+        path = self._path(len(history))
+        if path in needed:
+            with atomic_write(path, "wb") as stream:
+                torch.save([module.state_dict() for module in modules], stream)
+        for path in set(self.directory.glob("epoch*-weights.pt")) - needed:
+            path.unlink()
+
+    def load(self, history: Sequence[dict[str, Any]], modules: Sequence[nn.Module]) -> None:
+        """Puts the final weights into the modules. Raises InputError for a file that is not whole.
+
+        A mean is summed in float64 in the order of the epochs.
         """
-        total: list[State] = []
-        for epoch in epochs:
-            try:
-                states = torch.load(self._path(epoch), map_location="cpu", weights_only=True)
-            except Exception as error:  # torch raises whatever the unpickler stumbled over
-                raise InputError(
-                    f"{self._path(epoch)} cannot be read ({str(error).splitlines()[0][:120]}), but the final weights "
-                    f"are made from it; train again with --force"
-                ) from None
-            if not total:
-                total = [{name: _widened(value) for name, value in state.items()} for state in states]
-                continue
-            for sums, state in zip(total, states, strict=True):
+        if not self._stored:
+            return
+        epochs = self.epochs(history)
+        states = self._read(epochs[0])
+        sums = [{name: _widened(value) for name, value in state.items()} for state in states]
+        for epoch in epochs[1:]:
+            states = self._read(epoch)
+            for total, state in zip(sums, states, strict=True):
                 for name, value in state.items():
-                    sums[name] = sums[name] + _widened(value) if value.is_floating_point() else value
-        return [
-            {
-                name: (value / len(epochs)).to(states[place][name].dtype) if value.is_floating_point() else value
-                for name, value in sums.items()
-            }
-            for place, sums in enumerate(total)
-        ]
+                    total[name] = total[name] + value if value.is_floating_point() else value
+        for module, total in zip(modules, sums, strict=True):
+            mean = {name: value / len(epochs) if value.is_floating_point() else value for name, value in total.items()}
+            module.load_state_dict(mean)
 
     def _path(self, epoch: int) -> Path:
         return self.directory / f"epoch{epoch:03d}-weights.pt"
+
+    def _read(self, epoch: int) -> list[dict[str, torch.Tensor]]:
+        try:
+            return torch.load(self._path(epoch), map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises whatever the unpickler stumbled over
+            raise InputError(
+                f"{self._path(epoch)} cannot be read ({str(error).splitlines()[0][:120]}), but the final weights "
+                f"are made from it; train again with --force"
+            ) from None
 
 
 def _widened(value: torch.Tensor) -> torch.Tensor:

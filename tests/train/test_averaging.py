@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from spkid.kaldi import InputError
-from spkid.train.averaging import EpochWeights, ExponentialAverage
+from spkid.train.averaging import ExponentialAverage, FinalWeights
 
 torch.set_num_threads(1)
 
@@ -85,33 +85,71 @@ def test_the_average_goes_on_from_a_checkpoint(modules, tmp_path):
     assert all((one[name] == other[name]).all() for name in one)
 
 
-def test_the_mean_of_epochs_is_the_mean_of_their_weights(modules, tmp_path):
-    stored = EpochWeights(tmp_path)
-    trace = {}
+def rows(*losses):
+    return [{"epoch": 1 + place, "valid_loss": loss} for place, loss in enumerate(losses)]
+
+
+def files(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_no_decay_is_no_average(modules):
+    average = ExponentialAverage(modules, 0.0)
+    train(modules, 3, average.update)
+    last = values(modules)
+    with average.applied():
+        assert all((values(modules)[name] == last[name]).all() for name in last)
+    assert average.state_dict() == {"updates": 0, "average": []}
+
+
+def test_the_mean_of_the_last_epochs_is_the_mean_of_their_weights(modules, tmp_path):
+    final = FinalWeights(tmp_path, last_epochs=3)
+    history, trace = [], {}
     for epoch in range(1, 6):
         train(modules, 2)
         trace[epoch] = values(modules)
-        stored.save(epoch, [module.state_dict() for module in modules])
-    stored.keep([2, 3, 4])
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"epoch00{epoch}-weights.pt" for epoch in (2, 3, 4)]
-    network, head = stored.mean([2, 3, 4])
-    mean = {f"{place}.{name}": value for place, state in enumerate((network, head)) for name, value in state.items()}
-    for name, value in mean.items():
+        history += [{"epoch": epoch}]
+        final.after_epoch(history, modules)
+    assert files(tmp_path) == [f"epoch00{epoch}-weights.pt" for epoch in (3, 4, 5)]
+    train(modules, 2)
+    final.load(history, modules)
+    for name, value in values(modules).items():
         if name.endswith("num_batches_tracked"):
-            assert value == trace[4][name]
+            assert value == trace[5][name]
         else:
-            assert value.dtype == torch.float32
-            expected = np.mean([trace[epoch][name] for epoch in (2, 3, 4)], axis=0)
-            assert (value.numpy() == expected.astype(np.float32)).all()
-    modules[0].load_state_dict(network)
-    alone = stored.mean([3])[1]["weight"]
-    assert (alone.double().numpy() == trace[3]["1.weight"]).all()
+            mean = np.mean([trace[epoch][name] for epoch in (3, 4, 5)], axis=0)
+            assert (value == mean.astype(np.float32)).all()
 
 
-def test_weights_that_are_not_there_are_named(modules, tmp_path):
-    stored = EpochWeights(tmp_path)
-    stored.save(1, [module.state_dict() for module in modules])
-    (tmp_path / "epoch001-weights.pt").write_bytes(b"PK")
-    for epochs in ([1], [2]):
-        with pytest.raises(InputError, match=rf"epoch00{epochs[0]}-weights\.pt cannot be read .*--force"):
-            stored.mean(epochs)
+def test_the_best_epoch_is_kept(modules, tmp_path):
+    final = FinalWeights(tmp_path, best="valid_loss")
+    losses, trace = [3.0, 2.0, 2.5, 1.0, 1.0, 4.0], {}
+    for epoch in range(1, 7):
+        train(modules, 1)
+        trace[epoch] = values(modules)
+        final.after_epoch(rows(*losses[:epoch]), modules)
+        assert len(files(tmp_path)) == 1
+    final.load(rows(*losses), modules)
+    assert all((values(modules)[name] == trace[4][name]).all() for name in trace[4])
+
+
+def test_the_last_weights_need_no_file(modules, tmp_path):
+    final = FinalWeights(tmp_path)
+    last = values(modules)
+    final.after_epoch(rows(1.0), modules)
+    final.load(rows(1.0), modules)
+    assert files(tmp_path) == []
+    assert all((values(modules)[name] == last[name]).all() for name in last)
+
+
+def test_without_a_single_evaluation_the_last_epoch_is_the_best(tmp_path):
+    assert FinalWeights(tmp_path, best="dev_eer").epochs(rows(1.0, 2.0)) == [2]
+
+
+@pytest.mark.parametrize("content", [b"PK", None])
+def test_weights_that_are_not_there_are_named(modules, tmp_path, content):
+    final = FinalWeights(tmp_path, differ=True)
+    if content is not None:
+        (tmp_path / "epoch001-weights.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"epoch001-weights\.pt cannot be read .*--force"):
+        final.load(rows(1.0), modules)
