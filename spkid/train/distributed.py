@@ -24,11 +24,6 @@ T = TypeVar("T")
 PATIENCE = datetime.timedelta(hours=24)
 
 
-def local_rank() -> int:
-    """The number of this process on its machine, as torchrun gave it."""
-    return int(os.environ.get("LOCAL_RANK", 0))
-
-
 class SaidElsewhere(Exception):
     """Training has ended because of another process, which says why: nothing is left to say here."""
 

@@ -39,9 +39,7 @@ def hold_out(ids: Sequence[str], speakers: np.ndarray, fraction: float, max_utte
 
 
 @torch.inference_mode()
-def validate(
-    network: torch.nn.Module, objective: Objective, feed: Feed, device: torch.device
-) -> tuple[float, float]:
+def validate(network: torch.nn.Module, objective: Objective, feed: Feed, device: torch.device) -> tuple[float, float]:
     """Mean loss and accuracy over the batches of the feed, the same ones each time."""
     network.eval()
     total, correct, chunks, decisions = 0.0, 0, 0, 0

@@ -9,9 +9,9 @@ import torch
 
 from spkid.data.division import open_for_front_end
 from spkid.kaldi import InputError
+from spkid.train.devices import pick_device
 from spkid.train.embed import embed_batch, embed_utterance, pad
 from spkid.train.experiment import load_final
-from spkid.train.loop import pick_device
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from spkid.kaldi.io import atomic_write
 from spkid.kaldi.tables import read_id_map
 from spkid.nnet import count_parameters, network_options
 from spkid.train.config import FeatureConfig, TrainConfig
-from spkid.train.distributed import Processes, local_rank
+from spkid.train.devices import pick_device
+from spkid.train.distributed import Processes
 from spkid.train.evaluation import DevelopmentTrials, Evaluation, hold_out
 from spkid.train.experiment import build_network, save_final
 from spkid.train.feeds import training_feed, validation_feed
@@ -76,24 +77,6 @@ def train_from_directory(
         facts = {"parameters": count_parameters(network), "speakers": len(data.speakers), "updates": updates}
         save_final(directory, network, loss, data.front_end, config.to_dict(), facts)
     return history[-1]
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a configuration: "auto" is the GPU where there is one. Raises InputError for a GPU that is not.
-
-    Of several processes on one machine each takes the GPU of its number.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device is cuda, but torch finds no GPU here; set device to cpu or auto")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    if local_rank() >= torch.cuda.device_count():
-        raise InputError(
-            f"process {local_rank() + 1} of this machine finds {torch.cuda.device_count()} GPUs; "
-            f"start no more processes than there are GPUs"
-        )
-    torch.cuda.set_device(local_rank())
-    return torch.device("cuda", local_rank())
 
 
 def with_classes(config: TrainConfig, speakers: int) -> TrainConfig:
