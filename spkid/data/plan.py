@@ -36,7 +36,7 @@ class EpochPlan:
 
 @dataclass(frozen=True)
 class HardNegativeOptions:
-    """The sampler "hard_negatives" (hard_negatives.py): what a round embeds, how many rounds are kept, what is chosen."""
+    """The sampler of hard_negatives.py: what a round embeds, how many rounds are kept, what is chosen of them."""
 
     speakers: int = 640
     utterances: int = 2
