@@ -6,11 +6,28 @@ import dataclasses
 import difflib
 import math
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from spkid.audio import WaveOptions
-from spkid.features import FbankOptions, FrameOptions, MfccOptions, SpectrogramOptions
+from spkid.features import (
+    FbankOptions,
+    FrameOptions,
+    MfccOptions,
+    SpectrogramOptions,
+    fbank,
+    mfcc,
+    num_frames,
+    spectrogram,
+)
 from spkid.kaldi import InputError
+
+if TYPE_CHECKING:  # a configuration is checked without torch, which takes seconds to start
+    import torch
+
+    from spkid.nnet.frontend import SpeechBrainFbank
 
 
 @dataclass(frozen=True)
@@ -134,3 +151,39 @@ def crop_samples(options: AudioOptions, frames: int) -> int:
     if isinstance(options, SpeechBrainFbankOptions):
         return (frames - 1) * shift
     return frames * shift + size - shift
+
+
+def count_frames(options: AudioOptions, samples: int) -> int:
+    """Frames of the features of so many samples; of waveforms the samples themselves."""
+    if isinstance(options, FrameOptions):
+        return num_frames(samples, options)
+    return (
+        1 + samples // frame_options(options).window_shift if isinstance(options, SpeechBrainFbankOptions) else samples
+    )
+
+
+def compute_features(waves: np.ndarray | torch.Tensor, options: AudioOptions) -> np.ndarray | torch.Tensor:
+    """Features (..., frames, dims) of waves (..., samples) in +-1, NumPy or torch, of the kind the options are of."""
+    if isinstance(options, SpeechBrainFbankOptions):
+        return _speechbrain_features(waves, options)
+    kinds = {FbankOptions: fbank, MfccOptions: mfcc, SpectrogramOptions: spectrogram}
+    return kinds[type(options)](waves, options)
+
+
+def _speechbrain_features(
+    waves: np.ndarray | torch.Tensor, options: SpeechBrainFbankOptions
+) -> np.ndarray | torch.Tensor:
+    import torch
+
+    if isinstance(waves, np.ndarray):
+        return _speechbrain_features(torch.from_numpy(np.atleast_2d(waves)), options).numpy().reshape(
+            *waves.shape[:-1], -1, options.n_mels
+        )  # fmt: skip
+    return _speechbrain_module(options.n_mels, waves.device)(waves)
+
+
+@lru_cache(maxsize=4)
+def _speechbrain_module(n_mels: int, device: torch.device) -> SpeechBrainFbank:
+    from spkid.nnet.frontend import SpeechBrainFbank
+
+    return SpeechBrainFbank(n_mels).to(device)

@@ -1,4 +1,4 @@
-"""Utterances of a data directory as audio: of which only the samples asked for are decoded."""
+"""Utterances of a data directory as audio, of which only the samples asked for are decoded, and features of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ import numpy as np
 
 from spkid.audio import WaveOptions
 from spkid.audio.utterances import UtteranceReader
+from spkid.data.audio_options import (
+    WaveformOptions,
+    audio_options,
+    compute_features,
+    count_frames,
+    feature_dims,
+    frame_options,
+    wave_options,
+)
+from spkid.data.front_end import DEVIATION_FLOOR, FrontEnd, sliding_window
+from spkid.features import CmvnOptions, FrameOptions, apply_cmvn_sliding, num_frames
 from spkid.kaldi import InputError
 from spkid.kaldi.matrix import load_vector
 from spkid.kaldi.tables import read_id_map, read_script
@@ -93,7 +104,7 @@ class SpeechFrames:
         self._scripts = read_script(self._path)
 
     def read(self, utterance: str, frames: int) -> np.ndarray:
-        """Numbers of the frames of speech among `frames`, ascending. Raises InputError."""
+        """Numbers of the frames of speech among `frames`, ascending. Raises InputError, also where there is none."""
         if utterance not in self._scripts:
             raise InputError(f"{self._path}: has no entry for utterance {utterance}")
         try:
@@ -105,7 +116,162 @@ class SpeechFrames:
                 f"{self._path}: utterance {utterance} has {len(decisions)} decisions, but its audio has {frames} "
                 "frames; make the decisions from features of the same frames (frame-shift, frame-length, snip-edges)"
             )
-        return np.flatnonzero(decisions)
+        voiced = np.flatnonzero(decisions)
+        if not len(voiced):
+            raise InputError(f"{self._path}: utterance {utterance} has no frame of speech; drop it from the set")
+        return voiced
+
+
+class SpeechAudio:
+    """The speech of each utterance of a source, its stretches laid one after another, as audio.
+
+    A frame of speech stands for the frame-shift of samples in its middle; the last frame's reach to the end of the
+    utterance.
+
+    Args:
+        source: audio.
+        speech: which frames are speech.
+        frames: where they lie.
+        failed: as in `AudioSource`; reads all decisions now, so that `num_frames` counts samples of speech. Without
+            it, `num_frames` stays that of the source, which is more.
+    """
+
+    dims = 1
+
+    def __init__(
+        self, source: AudioSource, speech: SpeechFrames, frames: FrameOptions, failed: dict[str, str] | None = None
+    ) -> None:
+        self._speech, self._frames, self._source = speech, frames, source
+        if failed is not None:
+            lengths, keep = np.zeros(len(source), np.int64), np.ones(len(source), bool)
+            for index in range(len(source)):
+                try:
+                    lengths[index] = self.length(index)
+                except InputError as error:
+                    failed[source.ids[index]] = str(error)
+                    keep[index] = False
+            self._source = source.subset(keep)
+            self._source.num_frames = lengths[keep]
+        self.ids, self.num_frames = self._source.ids, self._source.num_frames
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, keep: np.ndarray) -> SpeechAudio:
+        """The utterances where `keep` (utterances,) is true."""
+        return SpeechAudio(self._source.subset(keep), self._speech, self._frames)
+
+    def length(self, index: int) -> int:
+        """Samples of speech in the utterance. Raises InputError."""
+        return sum(stop - start for start, stop in self._parts(index))
+
+    def rows(self, index: int, start: int, stop: int) -> np.ndarray:
+        """Samples [start, stop) of the speech, (stop - start,) float32 in +-1. Raises InputError."""
+        pieces, before = [np.zeros(0, np.float32)], 0
+        for first, last in self._parts(index):
+            begin, end = max(start - before, 0), min(stop - before, last - first)
+            if begin < end:
+                pieces.append(self._source.rows(index, first + begin, first + end))
+            before += last - first
+        return np.concatenate(pieces)
+
+    def whole(self, index: int) -> np.ndarray:
+        """All of the speech, (samples,) float32 in +-1. Raises InputError."""
+        return self.rows(index, 0, self.length(index))
+
+    def _parts(self, index: int) -> list[tuple[int, int]]:
+        """The stretches of speech, [first, last) in samples of the utterance."""
+        length, shift = self._source.length(index), self._frames.window_shift
+        count = num_frames(length, self._frames)
+        voiced = self._speech.read(self._source.ids[index], count)
+        runs = np.split(voiced, np.flatnonzero(np.diff(voiced) != 1) + 1)
+        bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs]
+        return [(first * shift, length if last == count else last * shift) for first, last in bounds]
+
+
+class ComputedFeatures:
+    """The features of whole utterances, computed where they are read: what a feats.scp made of this audio would hold.
+
+    Args:
+        front_end: whose features, under its transforms.
+        source: audio of the utterances, its lengths exact.
+        speech: where frames of speech are selected.
+        failed: receives the utterances that cannot be used (id -> reason).
+
+    `num_frames` holds the frames after the transforms, (utterances,) int64.
+    """
+
+    def __init__(
+        self, front_end: FrontEnd, source: AudioSource, speech: SpeechFrames | None, failed: dict[str, str]
+    ) -> None:
+        self._front_end, self._speech = front_end, speech
+        self._options = audio_options(front_end.type, front_end.options)
+        self.dims = feature_dims(self._options)
+        counts, keep = np.zeros(len(source), np.int64), np.ones(len(source), bool)
+        for index, utterance in enumerate(source.ids):
+            counts[index] = count_frames(self._options, int(source.num_frames[index]))
+            if speech is not None:
+                try:
+                    counts[index] = len(speech.read(utterance, int(counts[index])))
+                except InputError as error:
+                    failed[utterance] = str(error)
+                    keep[index] = False
+        self._source = source.subset(keep)
+        self.ids, self.num_frames = self._source.ids, counts[keep]
+        self._last: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, keep: np.ndarray) -> ComputedFeatures:
+        """The utterances where `keep` (utterances,) is true."""
+        part = copy.copy(self)
+        part._source, part._last = self._source.subset(keep), None
+        part.ids, part.num_frames = part._source.ids, self.num_frames[keep]
+        return part
+
+    def rows(self, index: int, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of the utterance after the transforms, (stop - start, dims) float32. Raises InputError."""
+        return self.whole(index)[start:stop]
+
+    def whole(self, index: int) -> np.ndarray:
+        """All rows of the utterance after the transforms, (num_frames, dims) float32; kept until the next utterance."""
+        if self._last is None or self._last[0] != index:
+            self._last = index, self._compute(index)
+        return self._last[1]
+
+    def _compute(self, index: int) -> np.ndarray:
+        features = compute_features(self._source.whole(index), self._options)
+        for transform in self._front_end.transforms:
+            window = sliding_window(transform)
+            if transform == "vad":
+                if self._speech is not None:
+                    features = features[self._speech.read(self.ids[index], len(features))]
+            elif window is not None:
+                features = apply_cmvn_sliding(features, CmvnOptions(cmn_window=window, center=True))
+            else:
+                features = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
+                if transform == "cmvn_utterance":
+                    features /= features.std(axis=0, ddof=1) + DEVIATION_FLOOR
+        return features
+
+
+def open_audio(
+    front_end: FrontEnd, data_dir: str | Path, utterances: Sequence[str] | None, failed: dict[str, str]
+) -> AudioSource | SpeechAudio | ComputedFeatures:
+    """What a network of this front end takes, straight from the audio of a data directory.
+
+    Rows are those of features, or samples for front ends of type waveform. `failed` receives the utterances that
+    cannot be used (id -> reason). Raises InputError for a front end that cannot be computed from audio, and for
+    speech that was found otherwise than for the training of the network.
+    """
+    options = audio_options(front_end.type, front_end.options)
+    front_end.check_speech(data_dir)
+    source = AudioSource(data_dir, wave_options(options), utterances, failed, exact=True)
+    speech = SpeechFrames(data_dir) if "vad" in front_end.transforms else None
+    if speech is not None and not isinstance(options, FrameOptions):
+        source, speech = SpeechAudio(source, speech, frame_options(options), failed), None
+    return source if type(options) is WaveformOptions else ComputedFeatures(front_end, source, speech, failed)
 
 
 def _durations(path: Path) -> dict[str, float]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from spkid.audio import resample
 from spkid.data.audio_options import AudioOptions, crop_samples, frame_options
-from spkid.data.audio_source import AudioSource, SpeechFrames
+from spkid.data.audio_source import AudioSource, SpeechAudio, SpeechFrames
 from spkid.features import FrameOptions, num_frames
 from spkid.features.frames import first_sample, mirrored
 from spkid.kaldi import InputError
@@ -38,9 +38,11 @@ class Cropper:
     """
 
     def __init__(self, source: AudioSource, options: AudioOptions, speech: SpeechFrames | None = None) -> None:
-        self.source, self.speech = source, speech
         self._options, self._frames = options, frame_options(options)
         self._is_framed = isinstance(options, FrameOptions)
+        if speech is not None and not self._is_framed:
+            source, speech = SpeechAudio(source, speech, self._frames), None
+        self.source, self._speech = source, speech
 
     def draw(self, index: int, frames: int, rng: np.random.Generator, speed: float = 1.0) -> Crop:
         """A random crop of `frames` frames of utterance `index`; a shorter one is repeated to that length.
@@ -51,37 +53,12 @@ class Cropper:
             index, crop_samples(self._options, frames), rng, speed
         )  # fmt: skip
 
-    def whole(self, index: int) -> np.ndarray:
-        """All of the utterance, or all of its speech, (samples,) float32: of kinds that are crops of samples."""
-        if self.speech is None:
-            return self.source.whole(index)
-        length = self.source.length(index)
-        return np.concatenate([self.source.rows(index, *part) for part in self._speech_samples(index, length)])
-
     def _draw_samples(self, index: int, samples: int, rng: np.random.Generator, speed: float) -> Crop:
-        length = self.source.length(index)
-        parts = [(0, length)] if self.speech is None else self._speech_samples(index, length)
-        available = sum(stop - start for start, stop in parts)
+        available = self.source.length(index)
         wanted = samples if speed == 1.0 else int(np.ceil(samples * speed)) + 1
         start = int(rng.integers(0, max(available - wanted, 0) + 1))
-        wave = self._join(index, parts, start, min(start + wanted, available))
+        wave = self.source.rows(index, start, min(start + wanted, available))
         return Crop(np.resize(_at_speed(wave, speed), samples))
-
-    def _speech_samples(self, index: int, length: int) -> list[tuple[int, int]]:
-        """The stretches of speech in samples; the last frame's reaches to the end of the utterance."""
-        shift, count = self._frames.window_shift, num_frames(length, self._frames)
-        runs = _runs(self._voiced(index, count))
-        return [(first * shift, length if last == count else last * shift) for first, last in runs]
-
-    def _join(self, index: int, parts: list[tuple[int, int]], start: int, stop: int) -> np.ndarray:
-        """Samples [start, stop) of the parts laid one after another."""
-        pieces, before = [], 0
-        for first, last in parts:
-            begin, end = max(start - before, 0), min(stop - before, last - first)
-            if begin < end:
-                pieces.append(self.source.rows(index, first + begin, first + end))
-            before += last - first
-        return np.concatenate(pieces)
 
     def _draw_frames(self, index: int, frames: int, rng: np.random.Generator, speed: float) -> Crop:
         options, length = self._frames, self.source.length(index)
@@ -90,7 +67,7 @@ class Cropper:
             raise InputError(
                 f"utterance {self.source.ids[index]}: has {length} samples, less than one frame; drop it from the set"
             )
-        chosen = np.arange(count) if self.speech is None else self._voiced(index, count)
+        chosen = np.arange(count) if self._speech is None else self._speech.read(self.source.ids[index], count)
         wanted = frames if speed == 1.0 else int(np.ceil(frames * speed)) + 1
         if len(chosen) >= wanted:
             start = int(rng.integers(0, len(chosen) - wanted + 1))
@@ -137,19 +114,6 @@ class Cropper:
         places = mirrored(begin, end, length)
         first, last = int(places.min()), int(places.max()) + 1
         return self.source.rows(index, first, last)[places - first]
-
-    def _voiced(self, index: int, count: int) -> np.ndarray:
-        utterance = self.source.ids[index]
-        voiced = self.speech.read(utterance, count)
-        if not len(voiced):
-            raise InputError(f"utterance {utterance}: has no frame of speech by vad.scp; drop it from the set")
-        return voiced
-
-
-def _runs(numbers: np.ndarray) -> list[tuple[int, int]]:
-    """Ascending numbers as runs [first, last)."""
-    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(numbers, breaks)]
 
 
 def _at_speed(wave: np.ndarray, speed: float) -> np.ndarray:

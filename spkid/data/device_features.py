@@ -7,20 +7,10 @@ import dataclasses
 import numpy as np
 import torch
 
-from spkid.data.audio_options import AudioOptions, SpeechBrainFbankOptions, WaveformOptions, audio_options
-from spkid.data.front_end import FrontEnd, sliding_window
-from spkid.features import (
-    CmvnOptions,
-    FbankOptions,
-    MfccOptions,
-    cmvn_window,
-    fbank,
-    mfcc,
-    spectrogram,
-)
+from spkid.data.audio_options import WaveformOptions, audio_options, compute_features
+from spkid.data.front_end import DEVIATION_FLOOR, FrontEnd, sliding_window
+from spkid.features import CmvnOptions, cmvn_window
 from spkid.kaldi import InputError
-
-DEVIATION_FLOOR = 2.0e-12  # added to the standard deviation by asv_beginner's normalisation
 
 
 class DeviceFeatures(torch.nn.Module):
@@ -41,11 +31,6 @@ class DeviceFeatures(torch.nn.Module):
         for transform in self._transforms:
             if transform not in ("cmn_utterance", "cmvn_utterance") and sliding_window(transform) is None:
                 raise InputError(f"features from audio cannot be transformed by {transform}")
-        self._speechbrain = None
-        if isinstance(self.options, SpeechBrainFbankOptions):
-            from spkid.nnet.frontend import SpeechBrainFbank
-
-            self._speechbrain = SpeechBrainFbank(self.options.n_mels)
 
     @torch.no_grad()
     def forward(
@@ -65,23 +50,12 @@ class DeviceFeatures(torch.nn.Module):
         if type(self.options) is WaveformOptions:
             return waves
         with torch.autocast(waves.device.type, enabled=False):
-            features = self._compute(waves.float())
+            features = compute_features(waves.float(), self.options)
             if frames is not None:
                 features = features.take_along_dim(frames.unsqueeze(2), dim=1)
             for transform in self._transforms:
                 features = normalize(features, transform)
             return features if masks is None else _mask(features, masks)
-
-    def _compute(self, waves: torch.Tensor) -> torch.Tensor:
-        if self._speechbrain is not None:
-            return self._speechbrain(waves)
-        return kaldi_features(waves, self.options)
-
-
-def kaldi_features(waves, options: AudioOptions):
-    """Kaldi's features of waves (..., samples), of the kind that the options are of; NumPy or torch."""
-    kinds = {FbankOptions: fbank, MfccOptions: mfcc}
-    return kinds.get(type(options), spectrogram)(waves, options)
 
 
 def normalize(features: torch.Tensor, transform: str) -> torch.Tensor:

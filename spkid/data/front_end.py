@@ -22,6 +22,12 @@ from spkid.kaldi.logging import warn
 
 CMN_KINDS = ("sliding", "utterance", "none")
 FEATS_JSON, VAD_JSON = "feats.json", "vad.json"
+DEVIATION_FLOOR = 2.0e-12  # added to the standard deviation by `cmvn_utterance` (asv_beginner)
+# Of no consequence for the features of an utterance.
+_NEUTRAL_OPTIONS = {"allow_downsample", "allow_upsample", "max_feature_vectors", "debug_mel", "output_format",
+                    "min_duration", "write_utt2dur", "utt2spk"}  # fmt: skip
+# Options of the tools that compute features, as they are where nobody says so: features computed in training.
+_TOOL_DEFAULTS = {"subtract_mean": False, "channel": -1, "vtln_warp": 1.0, "vtln_map": ""}
 
 
 def feature_files(data_dir: str | Path) -> list[Path]:
@@ -135,9 +141,23 @@ class FrontEnd:
         path = Path(data_dir) / FEATS_JSON
         if record.type is not None and record.type != self.type:
             raise InputError(f"{path}: the features are {record.type}, but the network was trained on {self.type}")
-        _compare(path, "the features were made", record.options, self.options, "them")
+        _compare(path, "the features were made", _meaning(record.options), _meaning(self.options), "them")
         if "vad" in self.transforms:
             _compare(path.with_name(VAD_JSON), "speech was found", record.vad, self.vad, "the decisions")
+
+    def check_speech(self, data_dir: str | Path) -> None:
+        """Refuse speech found otherwise than for training, where the transforms select it (InputError)."""
+        if "vad" in self.transforms:
+            path = Path(data_dir) / VAD_JSON
+            _compare(path, "speech was found", _read_json(path), self.vad, "the decisions")
+
+
+def _meaning(options: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The options that decide what features are."""
+    if options is None:
+        return None
+    neutral = _NEUTRAL_OPTIONS if options.get("dither") else {*_NEUTRAL_OPTIONS, "dither_seed"}
+    return {**_TOOL_DEFAULTS, **{key: value for key, value in options.items() if key not in neutral}}
 
 
 def _compare(path: Path, what: str, given: dict[str, Any] | None, trained: dict[str, Any] | None, again: str) -> None:
