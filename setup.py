@@ -33,5 +33,5 @@ setup(
         "tqdm",
         "matplotlib",
     ],
-    extras_require={"mini": ["espeakng-loader"]},
+    extras_require={"mini": ["espeakng-loader"], "export": ["onnx", "onnxruntime", "onnxscript"]},
 )
