@@ -27,6 +27,8 @@ from spkid.data.front_end import CMN_KINDS
 from spkid.data.plan import SAMPLERS
 from spkid.kaldi import InputError
 from spkid.train import optimizers, schedules, yaml_text
+from spkid.train.initialization import INITIAL
+from spkid.train.patience import WATCHED
 
 PRECISIONS = ("float32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
@@ -123,6 +125,54 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True)
+class MarginScheduleConfig:
+    """The loss's margin while training goes on; see `spkid.train.schedules.margin_at`."""
+
+    initial: float = 0.0  # up to start_epoch
+    start_epoch: float = 0.0  # epochs behind us when the margin begins to grow
+    full_epoch: float = 0.0  # and when it is full; 0: it is full from the beginning
+    rise: str = "exponential"  # or linear
+
+    def check(self) -> None:
+        for key in ("initial", "start_epoch", "full_epoch"):
+            _at_least_zero(f"margin_schedule.{key}", getattr(self, key))
+        if self.full_epoch and not self.start_epoch < self.full_epoch:
+            raise InputError(
+                f"margin_schedule.full_epoch ({self.full_epoch:g}) must lie behind start_epoch ({self.start_epoch:g})"
+            )
+        _one_of("margin_schedule.rise", self.rise, schedules.RISES)
+
+
+@dataclass(frozen=True)
+class AveragingConfig:
+    """Averages of weights, which validation and the final network use; see `spkid.train.averaging`."""
+
+    ema_decay: float = 0.0  # of the exponential average over the updates, such as 0.999; 0: none
+    last_epochs: int = 1  # the final weights are the mean of those after so many of the last epochs
+
+    def check(self) -> None:
+        if not 0 <= self.ema_decay < 1:
+            raise InputError(f"averaging.ema_decay must lie between 0 and 1, not {self.ema_decay:g}")
+        _positive("averaging.last_epochs", self.last_epochs)
+        if self.ema_decay and self.last_epochs > 1:
+            raise InputError("averaging takes ema_decay or last_epochs, not both")
+
+
+@dataclass(frozen=True)
+class PatienceConfig:
+    """When training stops before its last epoch, and which epoch's weights are the final ones."""
+
+    epochs: int = 0  # without a better value of `watch`; 0: never
+    watch: str = "valid_loss"  # or valid_accuracy, dev_eer
+    keep: str = "last"  # or best: the weights of the epoch with the best value
+
+    def check(self) -> None:
+        _at_least_zero("patience.epochs", self.epochs)
+        _one_of("patience.watch", self.watch, WATCHED)
+        _one_of("patience.keep", self.keep, ("last", "best"))
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One system."""
 
@@ -133,11 +183,17 @@ class TrainConfig:
     precision: str = "float32"
     model: dict[str, Any] = field(default_factory=lambda: {"name": "xvector"})
     loss: dict[str, Any] = field(default_factory=lambda: {"name": "softmax"})
+    initial_model: str = ""  # an experiment directory or a published checkpoint that training starts from
+    initial_source: str = ""  # who wrote the checkpoint: wespeaker, speechbrain, ...; "": it is an experiment directory
+    freeze_epochs: int = 0  # the first epochs, in which only the loss learns and the network stays as it is
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: dict[str, Any] = field(default_factory=lambda: {"name": "adam"})
     schedule: dict[str, Any] = field(default_factory=lambda: {"name": "one_cycle", "epochs": 20})
+    margin_schedule: MarginScheduleConfig = field(default_factory=MarginScheduleConfig)
     clip_norm: float = 5.0  # the gradient is scaled down to this norm; 0: never
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    averaging: AveragingConfig = field(default_factory=AveragingConfig)
+    patience: PatienceConfig = field(default_factory=PatienceConfig)
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
 
     def check(self) -> None:
@@ -147,8 +203,20 @@ class TrainConfig:
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
         _at_least_zero("clip_norm", self.clip_norm)
-        for part in (self.features, self.data, self.validation, self.checkpoints):
+        _at_least_zero("freeze_epochs", self.freeze_epochs)
+        parts = (self.features, self.data, self.validation, self.margin_schedule, self.averaging, self.patience)
+        for part in (*parts, self.checkpoints):
             part.check()
+        if self.patience.keep == "best" and self.averaging.last_epochs > 1:
+            raise InputError("patience.keep best and averaging.last_epochs exclude each other: choose one")
+        if not self.initial_model:
+            for key, given in {
+                "initial_source": self.initial_source,
+                "freeze_epochs": self.freeze_epochs,
+                f"model.name {INITIAL}": self.model.get("name") == INITIAL,
+            }.items():
+                if given:
+                    raise InputError(f"{key} is given, but there is no initial_model to start from")
         _check_named("optimizer", self.optimizer, optimizers.OPTIMIZERS, optimizers.options)
         _check_named("schedule", self.schedule, schedules.SCHEDULES, schedules.options)
         optimizers.check(self.optimizer)
@@ -159,8 +227,14 @@ class TrainConfig:
         from spkid.nnet import LOSSES, NETWORKS, loss_options, network_options
 
         try:
-            _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim", "num_classes"))
+            if self.model.get("name") != INITIAL:  # of which the options are looked at when it is opened
+                sizes = ("input_dim", "num_classes")
+                _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=sizes)
             _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
+            if self.margin_schedule.full_epoch and "margin_warmup" not in loss_options(self.loss["name"]):
+                raise InputError(f"margin_schedule needs a loss with a margin that can grow, not {self.loss['name']}")
+            if self.margin_schedule.full_epoch and self.loss.get("margin_warmup"):
+                raise InputError("the margin grows by margin_schedule or by loss.margin_warmup, not by both")
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
 
@@ -189,6 +263,8 @@ def load_config(path: str | Path, overrides: typing.Iterable[str] = ()) -> Train
 
 def config_from_dict(values: dict[str, Any], source: str) -> TrainConfig:
     """The recipe in a plain dictionary; `source` names it in errors. Raises InputError."""
+    if "initial_model" in values and "model" not in values:
+        values = {**values, "model": {"name": INITIAL}}
     config = _fill(TrainConfig, values, source, "")
     try:
         config.check()
