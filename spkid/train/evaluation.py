@@ -44,7 +44,7 @@ def validate(network: torch.nn.Module, objective: Objective, feed: Feed, device:
     network.eval()
     total, correct, chunks, decisions = 0.0, 0, 0, 0
     for batch in feed.epoch(0):
-        output = training_output(network, feed.prepare(batch.inputs.to(device)))
+        output = training_output(network, feed.prepare(batch, device))
         value, right = objective(output, batch.labels.to(device))
         total += value.item() * len(batch.ids)
         chunks += len(batch.ids)

@@ -32,9 +32,9 @@ class Feed:
         wanted = range(self.batches_per_epoch) if numbers is None else numbers
         return iterate(self.open_epoch(epoch), wanted, self.workers)
 
-    def prepare(self, inputs: torch.Tensor) -> torch.Tensor:
+    def prepare(self, batch: Batch, device: torch.device) -> torch.Tensor:
         """What was read, on the training device, as the network takes it."""
-        return inputs
+        return batch.inputs.to(device)
 
     def state_dict(self) -> dict[str, Any]:
         """What an interrupted epoch must find again beside its number."""

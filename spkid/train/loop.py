@@ -12,16 +12,19 @@ import torch
 
 from spkid.data.batches import micro_batch_seed
 from spkid.kaldi import InputError
+from spkid.train.averaging import ExponentialAverage, FinalWeights
 from spkid.train.checkpoint import Checkpoints
 from spkid.train.config import TrainConfig
 from spkid.train.distributed import Processes, RunningStatistics
 from spkid.train.embed import training_output
 from spkid.train.evaluation import Evaluation
 from spkid.train.feeds import Feed
+from spkid.train.initialization import Freezer
 from spkid.train.journal import Journal, Silence
 from spkid.train.objective import Objective
 from spkid.train.optimizers import DEFAULT_LR, build_optimizer, set_lr
-from spkid.train.schedules import Schedule
+from spkid.train.patience import is_exhausted
+from spkid.train.schedules import Schedule, margin_at
 
 SHOWN_IDS = 5
 UPDATES_BETWEEN_EVENTS = 20
@@ -41,8 +44,11 @@ class Training:
     opening: str
 
 
-def train(training: Training, directory: Path, identity: str) -> list[dict[str, Any]]:
-    """Trains the network, or goes on where the newest checkpoint of this run stands; returns the epochs' history.
+def train(training: Training, directory: Path, identity: str) -> dict[str, Any]:
+    """Trains the network, or goes on where the newest checkpoint of this run stands; returns the values of the result.
+
+    In the end the network and the loss hold the final weights: those after the last epoch, after the best one, or an
+    average, as the configuration says.
 
     The result is a function of the configuration and the data alone: a run that was killed and started again ends in
     the same bytes as one that was not (on the CPU, with the same versions). `identity` is a digest of both, so that
@@ -59,22 +65,27 @@ def train(training: Training, directory: Path, identity: str) -> list[dict[str, 
     micro_batches = config.data.micro_batches
     share = processes.share(micro_batches)
     updates_per_epoch = feed.batches_per_epoch // micro_batches
-    schedule = Schedule(config.schedule, updates_per_epoch)
+    schedule, margin = Schedule(config.schedule, updates_per_epoch), config.margin_schedule
     updates = schedule.epochs * updates_per_epoch
+    freezer = Freezer(network, config.freeze_epochs)
+    average = ExponentialAverage([network, criterion], config.averaging.ema_decay)
 
     checkpoints = Checkpoints(directory / "checkpoints", identity, config.checkpoints.keep)
+    best = config.patience.watch if config.patience.keep == "best" else None
+    final = FinalWeights(checkpoints.directory, config.averaging.last_epochs, best, differ=average.decay > 0)
     first_epoch, first_batch, history, tally = 0, 0, [], Tally()
     if (state := processes.from_first(checkpoints.load)) is not None:
         network.load_state_dict(state["network"])
         criterion.load_state_dict(state["loss"])
         optimizer.load_state_dict(state["optimizer"])
         feed.load_state_dict(state["feed"])
+        average.load_state_dict(state["average"])
         first_epoch, first_batch, history = state["epoch"], state["batch"], state["history"]
         tally = Tally(**state["tally"])
 
     def save(epoch: int, batch: int) -> None:
         if processes.is_first:
-            parts = {"network": network, "loss": criterion, "optimizer": optimizer, "feed": feed}
+            parts = {"network": network, "loss": criterion, "optimizer": optimizer, "feed": feed, "average": average}
             states = {name: part.state_dict() for name, part in parts.items()}
             checkpoints.save(epoch, batch, {**states, "history": history, "tally": vars(tally)})
 
@@ -85,13 +96,19 @@ def train(training: Training, directory: Path, identity: str) -> list[dict[str, 
             journal.say(f"goes on in epoch {first_epoch + 1} of {schedule.epochs}, after {update} updates")
         last_save = time.monotonic()
         for epoch in range(first_epoch, schedule.epochs):
+            if is_exhausted(history, config.patience.watch, config.patience.epochs):
+                journal.say(f"stops: {config.patience.watch} has not become better for {config.patience.epochs} epochs")
+                break
+            freezer.begin_epoch(epoch)
             started = time.monotonic()
             starts = range(first_batch, feed.batches_per_epoch, micro_batches)
             batches = feed.epoch(epoch, [start + one for start in starts for one in share])
             for start in starts:
-                lr = base_lr * schedule.factor(update)
+                lr = base_lr * schedule.factor(update, history)
                 set_lr(optimizer, lr)
                 criterion.set_progress(update / updates)
+                if margin.full_epoch:
+                    criterion.set_margin(margin_at(update / updates_per_epoch, criterion.full_margin, **vars(margin)))
                 optimizer.zero_grad(set_to_none=True)
                 with processes.together():
                     read = [next(batches) for _ in share]
@@ -99,7 +116,7 @@ def train(training: Training, directory: Path, identity: str) -> list[dict[str, 
                 losses, correct_sums, decisions = [], [], 0
                 for number, batch in zip(share, read, strict=True):
                     torch.manual_seed(micro_batch_seed(config.seed, epoch, start + number))
-                    inputs, labels = feed.prepare(batch.inputs.to(device)), batch.labels.to(device)
+                    inputs, labels = feed.prepare(batch, device), batch.labels.to(device)
                     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                         output = training_output(network, inputs)
                         if objective.compares:  # all of the batch with all of it, wherever it was computed
@@ -123,6 +140,7 @@ def train(training: Training, directory: Path, identity: str) -> list[dict[str, 
                         found = [(loss.item(), batch.ids) for loss, batch in zip(losses, read, strict=True)]
                         raise not_finite([one for share in processes.exchange(found) for one in share], epoch, update)
                 optimizer.step()
+                average.update()
                 update += 1
                 tally.add(*sums)
                 journal.progress(epoch + 1, tally.loss, tally.accuracy, lr, sums[-1])
@@ -146,13 +164,26 @@ def train(training: Training, directory: Path, identity: str) -> list[dict[str, 
                 "utterances_per_second": tally.chunks / max(tally.seconds, 1.0e-9),
             }
             is_last = epoch + 1 == schedule.epochs
-            values |= processes.from_first(partial(training.evaluation, network, objective, epoch + 1, is_last))
-            history.append(values)
+            with average.applied():
+                values |= processes.from_first(partial(training.evaluation, network, objective, epoch + 1, is_last))
+                history.append(values)
+                if processes.is_first:
+                    final.save(history, [network, criterion])
             journal.epoch(values)
             tally, first_batch = Tally(), 0
             save(epoch + 1, 0)
+            if processes.is_first:
+                final.forget(history)  # only now: until the checkpoint stands, the epoch may have to be trained again
             last_save = time.monotonic()
-    return history
+        chosen = final.epochs(history)
+        values = dict(history[chosen[-1] - 1])
+        processes.from_first(partial(final.load, history, [network, criterion]))
+        if len(chosen) > 1:
+            values |= processes.from_first(partial(training.evaluation, network, objective, schedule.epochs, True))
+            journal.say(f"the mean of epochs {chosen[0]} to {chosen[-1]}: {spell(values)}")
+        elif chosen[0] < len(history):
+            journal.say(f"the weights of epoch {chosen[0]} are the best: {spell(values)}")
+    return {**values, "weights_of_epochs": chosen}
 
 
 @dataclass
