@@ -6,60 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spkid.data.batches import EpochBatches, SpecAugment, chunk_rng, iterate, read_chunk
-from spkid.data.plan import num_batches, plan_epoch
+from spkid.data.plan import EpochPlanner
 from spkid.data.source import FeatureSource
 from spkid.kaldi import InputError
 from spkid.kaldi.tables import read_script
 from tests.train.toy import make_data
-
-
-def plan(sampler, speakers, micro_batch, seed=0, epoch=0, chunks=1, frames=(20, 30)):
-    batches = num_batches(len(speakers), chunks, micro_batch, 1)
-    return plan_epoch(
-        sampler,
-        speakers,
-        batches=batches,
-        micro_batch=micro_batch,
-        chunk_frames=list(frames),
-        seed=seed,
-        epoch=epoch,
-    )
-
-
-@given(
-    sizes=st.lists(st.integers(1, 12), min_size=2, max_size=12),
-    micro_batch=st.integers(2, 9),
-    chunks=st.integers(1, 3),
-    sampler=st.sampled_from(["shuffled", "balanced"]),
-)
-@settings(max_examples=150, deadline=None)
-def test_plans_draw_fairly(sizes, micro_batch, chunks, sampler):
-    speakers = np.repeat(np.arange(len(sizes)), sizes)
-    if len(speakers) * chunks < micro_batch:
-        with pytest.raises(InputError, match="do not fill one batch"):
-            plan(sampler, speakers, micro_batch, chunks=chunks)
-        return
-    result = plan(sampler, speakers, micro_batch, chunks=chunks)
-    drawn = result.utterances.ravel()
-    assert len(drawn) == len(speakers) * chunks // micro_batch * micro_batch
-    counts = np.bincount(drawn, minlength=len(speakers))
-    assert len({(u, d) for u, d in zip(drawn, result.draws.ravel(), strict=True)}) == len(drawn)
-    if sampler == "shuffled":
-        assert counts.max() <= chunks
-    else:
-        per_speaker = np.bincount(speakers[drawn], minlength=len(sizes))
-        assert per_speaker.max() - per_speaker.min() <= 2
-        if len(sizes) >= micro_batch:
-            assert all(len(set(speakers[row])) == micro_batch for row in result.utterances)
-
-
-def test_epochs_and_seeds_differ_and_repeat():
-    speakers = np.repeat(np.arange(5), 8)
-    first = plan("shuffled", speakers, 4)
-    assert np.array_equal(first.utterances, plan("shuffled", speakers, 4).utterances)
-    assert not np.array_equal(first.utterances, plan("shuffled", speakers, 4, epoch=1).utterances)
-    assert not np.array_equal(first.utterances, plan("shuffled", speakers, 4, seed=1).utterances)
-    assert set(first.frames) <= {20, 30}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +20,8 @@ def source(tmp_path_factory):
 
 def batches(source, epoch=0):
     labels = np.array([int(utterance[3:5]) for utterance in source.ids])
-    return EpochBatches(source, labels, plan("shuffled", labels, 8, epoch=epoch), 0, epoch, SpecAugment(1, 5, 1, 2))
+    planner = EpochPlanner(labels, sampler="shuffled", micro_batch=8, chunk_frames=[20, 30], seed=0)
+    return EpochBatches(source, labels, planner.plan(epoch), 0, epoch, SpecAugment(1, 5, 1, 2))
 
 
 def collect(source, first=0, workers=0):
