@@ -36,10 +36,22 @@ def feature_files(data_dir: str | Path) -> list[Path]:
     return [path for name in names if (path := Path(data_dir) / name).exists()]
 
 
-def training_files(data_dir: Path, dev_dir: Path | None, dev_trials: Path | None) -> list[Path]:
-    """The files that a training depends on; the development set is found beside its trials unless it is given."""
-    development = [dev_trials, *feature_files(dev_dir or dev_trials.parent)] if dev_trials else []
-    return [*feature_files(data_dir), *development]
+def audio_files(data_dir: str | Path) -> list[Path]:
+    """The files of a data directory that say which audio it has, and of whom."""
+    names = ("utt2spk", "wav.scp", "segments", "vad.scp", VAD_JSON)
+    return [path for name in names if (path := Path(data_dir) / name).exists()]
+
+
+def training_files(
+    data_dir: Path, dev_dir: Path | None, dev_trials: Path | None, audio: bool = False, augmentation: Sequence[str] = ()
+) -> list[Path]:
+    """The files that a training depends on; the development set is found beside its trials unless it is given.
+
+    audio: it reads audio, not features; augmentation: the data directories that its augmentation reads.
+    """
+    files = audio_files if audio else feature_files
+    development = [dev_trials, *files(dev_dir or dev_trials.parent)] if dev_trials else []
+    return [*files(data_dir), *development, *(path for directory in augmentation for path in files(directory))]
 
 
 def transforms(cmn: str, cmn_window: int, vad: bool) -> list[str]:

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spkid.data.audio_options import audio_options
+from spkid.data.augmentation import check_augmentation
 from spkid.data.front_end import CMN_KINDS
 from spkid.data.plan import SAMPLERS
 from spkid.kaldi import InputError
@@ -42,10 +44,24 @@ class FeatureConfig:
     cmn: str = "sliding"  # sliding, utterance or none; sliding is Kaldi's, centred
     cmn_window: int = 300  # frames, of sliding
     vad: bool = True  # only frames that vad.scp calls speech
+    source: str = "files"  # feats.scp; or audio: computed of wav.scp while training, on the training device
+    options: dict[str, Any] = field(default_factory=dict)  # of audio: those of compute-<type>-feats, in snake_case
 
     def check(self) -> None:
         _one_of("features.cmn", self.cmn, CMN_KINDS)
         _positive("features.cmn_window", self.cmn_window)
+        _one_of("features.source", self.source, ("files", "audio"))
+        if self.source == "files" and self.options:
+            raise InputError("features.options are for features.source: audio; those of feats.scp are made already")
+        if self.source == "audio":
+            audio_options(self.type, self.options)
+            if self.type == "waveform" and self.cmn != "none":
+                raise InputError("features.cmn must be none for waveforms, which have no mean to take away")
+            if self.vad and self.cmn == "sliding":
+                raise InputError(
+                    "features.cmn: sliding is a mean over frames that features.vad leaves out; with features.source: "
+                    "audio take cmn: utterance or none, or vad: false"
+                )
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ class DataConfig:
     workers: int = 0  # reading processes; changes the speed, never the batches
     memory_mb: int = 1024  # each set whose features fit is read once and kept; 0: always read from disk
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
+    augmentation: list[dict[str, Any]] = field(default_factory=list)  # of audio: spkid.data.augmentation
 
     def check(self) -> None:
         if not self.chunk_frames:
@@ -92,6 +109,7 @@ class DataConfig:
             _at_least_zero(f"data.{key}", getattr(self, key))
         _one_of("data.sampler", self.sampler, SAMPLERS)
         self.spec_augment.check()
+        check_augmentation(self.augmentation)
 
 
 @dataclass(frozen=True)
@@ -207,6 +225,8 @@ class TrainConfig:
         parts = (self.features, self.data, self.validation, self.margin_schedule, self.averaging, self.patience)
         for part in (*parts, self.checkpoints):
             part.check()
+        if self.data.augmentation and self.features.source != "audio":
+            raise InputError("data.augmentation acts on audio: say features.source: audio")
         if self.patience.keep == "best" and self.averaging.last_epochs > 1:
             raise InputError("patience.keep best and averaging.last_epochs exclude each other: choose one")
         if not self.initial_model:
@@ -307,9 +327,9 @@ def _fill(kind: type, values: Any, source: str, prefix: str) -> Any:
 
 
 def _convert(value: Any, hint: Any, source: str, key: str) -> Any:
-    if hint == list[int]:
+    if typing.get_origin(hint) is list:
         items = value if isinstance(value, list) else [value]
-        return [_convert(item, int, source, key) for item in items]
+        return [_convert(item, typing.get_args(hint)[0], source, key) for item in items]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     plain = dict if isinstance(hint, types.GenericAlias) else hint
