@@ -84,7 +84,7 @@ class FinalWeights:
         directory: of the checkpoints.
         last_epochs: how many of the last epochs are averaged.
         best: the value (such as "valid_loss") whose best epoch is taken instead of the last one; None: the last.
-        differ: whether the weights that are given to `after_epoch` are others than those of the checkpoint.
+        differ: whether the weights that are given to `save` are others than those of the checkpoint.
     """
 
     def __init__(self, directory: Path, last_epochs: int = 1, best: str | None = None, differ: bool = False) -> None:
@@ -97,15 +97,15 @@ class FinalWeights:
             return [best_epoch(history, self.best) or len(history)]
         return list(range(max(1, len(history) - self.last_epochs + 1), len(history) + 1))
 
-    def after_epoch(self, history: Sequence[dict[str, Any]], modules: Sequence[nn.Module]) -> None:
-        """Keeps the weights after the last epoch of the history, if they may be needed, and no more than needed."""
-        if not self._stored:
-            return
-        needed = {self._path(epoch) for epoch in self.epochs(history)}
-        path = self._path(len(history))
-        if path in needed:
-            with atomic_write(path, "wb") as stream:
+    def save(self, history: Sequence[dict[str, Any]], modules: Sequence[nn.Module]) -> None:
+        """Writes the weights after the last epoch of the history, if they may be needed."""
+        if self._stored and len(history) in self.epochs(history):
+            with atomic_write(self._path(len(history)), "wb") as stream:
                 torch.save([module.state_dict() for module in modules], stream)
+
+    def forget(self, history: Sequence[dict[str, Any]]) -> None:
+        """Deletes the weights that are no longer needed, once a checkpoint holds the history."""
+        needed = {self._path(epoch) for epoch in self.epochs(history)}
         for path in set(self.directory.glob("epoch*-weights.pt")) - needed:
             path.unlink()
 

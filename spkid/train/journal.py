@@ -50,7 +50,7 @@ class Journal:
     def epoch(self, values: dict[str, Any]) -> None:
         """The end of an epoch, `values` being the last of the history: metrics.jsonl, a line of text, the curves."""
         self._write_history()
-        self.say("epoch {epoch}: ".format(**values) + _spell(values))
+        self.say("epoch {epoch}: ".format(**values) + spell(values))
         shown = {name: value for name, value in values.items() if isinstance(value, float)}
         self.scalars(values["updates"], {f"epoch/{name}": value for name, value in shown.items()})
         self._events.flush()
@@ -136,7 +136,8 @@ class ProgressBar:
             self._bar.close()
 
 
-def _spell(values: dict[str, Any]) -> str:
+def spell(values: dict[str, Any]) -> str:
+    """The values of an epoch as a line."""
     parts = [f"loss {values['train_loss']:.4f}, accuracy {values['train_accuracy']:.4f}"]
     if "valid_loss" in values:
         parts.append(f"validation loss {values['valid_loss']:.4f}, accuracy {values['valid_accuracy']:.4f}")

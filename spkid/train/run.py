@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ from spkid.train.distributed import Processes
 from spkid.train.evaluation import DevelopmentTrials, Evaluation, hold_out
 from spkid.train.experiment import build_network, save_final
 from spkid.train.feeds import training_feed, validation_feed
+from spkid.train.initialization import InitialModel, initial_files, open_initial
 from spkid.train.loop import Training, train
 from spkid.train.objective import build_objective
+from spkid.train.schedules import options as schedule_options
 
 
 @dataclass
@@ -45,24 +48,31 @@ def train_from_directory(
     directory: Path,
     dev_dir: Path | None = None,
     dev_trials: Path | None = None,
+    processes: Processes | None = None,
 ) -> dict:
-    """Trains on `data_dir` into `directory` and returns the last epoch's values. Raises InputError.
+    """Trains on `data_dir` into `directory` and returns the values of the final network. Raises InputError.
 
     dev_dir, dev_trials: a data directory of other speakers and labelled trials of it, whose EER is watched.
-
-    Started by torchrun, this is one process of several: see `spkid.train.distributed`.
+    processes: where this is one of several, that it is (see `spkid.train.distributed`).
     """
-    device = pick_device(config.device)
-    processes = Processes(device)
+    processes = processes or Processes()
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True
-    files = training_files(data_dir, dev_dir, dev_trials)
+    files = training_files(data_dir, dev_dir, dev_trials) + initial_files(config.initial_model, config.initial_source)
+    initial = None
+    if config.initial_model:
+        names = (config.initial_model, config.initial_source, config.model)
+        initial = processes.from_first(partial(open_initial, *names, directory))
     with processes.together():
+        device = pick_device(config.device)
         data = load_training_set(config, data_dir, dev_dir, dev_trials)
         stamps = [[path.name, fingerprint(path)] for path in files]
         identity = hashlib.sha256(json.dumps([config.what_decides(), stamps], sort_keys=True).encode()).hexdigest()
+        if initial is not None:
+            initial.check_front_end(data.front_end, data_dir)
+            config = replace(config, model=initial.model)
         config = with_classes(config, len(data.speakers))
-        training = assemble(config, data, processes, device)
+        training = assemble(config, data, processes, device, initial)
     if processes.is_first:
         directory.mkdir(parents=True, exist_ok=True)
         with atomic_write(directory / "config.json") as stream:
@@ -70,13 +80,12 @@ def train_from_directory(
             stream.write("\n")
         with atomic_write(directory / "speakers.txt") as stream:
             stream.writelines(f"{speaker}\n" for speaker in data.speakers)
-    history = train(training, directory, identity)
+    values = train(training, directory, identity)
     if processes.is_first:
         network, loss = training.network, training.objective.criterion
-        updates = history[-1]["updates"]
-        facts = {"parameters": count_parameters(network), "speakers": len(data.speakers), "updates": updates}
+        facts = {"parameters": count_parameters(network), "speakers": len(data.speakers), "values": values}
         save_final(directory, network, loss, data.front_end, config.to_dict(), facts)
-    return history[-1]
+    return values
 
 
 def with_classes(config: TrainConfig, speakers: int) -> TrainConfig:
@@ -88,8 +97,17 @@ def with_classes(config: TrainConfig, speakers: int) -> TrainConfig:
     return replace(config, model={**config.model, "num_classes": speakers})
 
 
-def assemble(config: TrainConfig, data: TrainingSet, processes: Processes, device: torch.device) -> Training:
-    """Network, loss and what feeds them, the weights drawn from the seed. Raises InputError for what does not fit."""
+def assemble(
+    config: TrainConfig,
+    data: TrainingSet,
+    processes: Processes,
+    device: torch.device,
+    initial: InitialModel | None = None,
+) -> Training:
+    """Network, loss and what feeds them, the weights drawn from the seed or taken from `initial`.
+
+    Raises InputError for what does not fit.
+    """
     torch.manual_seed(config.seed)
     try:
         network = build_network(config.model, data.front_end.dims).to(device).train()
@@ -99,6 +117,8 @@ def assemble(config: TrainConfig, data: TrainingSet, processes: Processes, devic
     dims = getattr(network, "embedding_dim", 0)
     objective = build_objective(config.loss, dims, len(data.speakers), config.data.utterances_per_speaker)
     objective.criterion.to(device)
+    if config.freeze_epochs and not any(one.requires_grad for one in objective.criterion.parameters()):
+        raise InputError(f"freeze_epochs: the loss {config.loss['name']} has no weights that could learn meanwhile")
     evaluation = Evaluation(config.validation, device, development=data.development)
     if data.valid_source is not None:
         evaluation.held_out = validation_feed(config, data.valid_source, data.valid_labels)
@@ -106,7 +126,24 @@ def assemble(config: TrainConfig, data: TrainingSet, processes: Processes, devic
         f"Model has {count_parameters(network)} parameters, the loss {count_parameters(objective.criterion)}; "
         f"{len(data.source)} utterances of {len(data.speakers)} speakers"
     )
+    if initial is not None:
+        opening += "; " + initial.load_into(network, objective.criterion, data.speakers)
+    check_watched(config, data)
     return Training(config, network, objective, feed, evaluation, processes, device, opening)
+
+
+def check_watched(config: TrainConfig, data: TrainingSet) -> None:
+    """Raise InputError where the value that decides about stopping or the learning rate is never measured."""
+    watching = {}
+    if config.patience.epochs or config.patience.keep == "best":
+        watching["patience"] = config.patience.watch
+    if config.schedule["name"] == "plateau":
+        watching["schedule"] = {**schedule_options("plateau"), **config.schedule}["watch"]
+    for section, watch in watching.items():
+        if watch == "dev_eer" and (data.development is None or not config.validation.trials_every):
+            raise InputError(f"{section}.watch is dev_eer: give --dev-data, and validation.trials_every above 0")
+        if watch != "dev_eer" and data.valid_source is None:
+            raise InputError(f"{section}.watch is {watch}, but no utterances are held out: raise validation.fraction")
 
 
 def load_training_set(

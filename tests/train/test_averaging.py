@@ -109,7 +109,8 @@ def test_the_mean_of_the_last_epochs_is_the_mean_of_their_weights(modules, tmp_p
         train(modules, 2)
         trace[epoch] = values(modules)
         history += [{"epoch": epoch}]
-        final.after_epoch(history, modules)
+        final.save(history, modules)
+        final.forget(history)
     assert files(tmp_path) == [f"epoch00{epoch}-weights.pt" for epoch in (3, 4, 5)]
     train(modules, 2)
     final.load(history, modules)
@@ -127,7 +128,8 @@ def test_the_best_epoch_is_kept(modules, tmp_path):
     for epoch in range(1, 7):
         train(modules, 1)
         trace[epoch] = values(modules)
-        final.after_epoch(rows(*losses[:epoch]), modules)
+        final.save(rows(*losses[:epoch]), modules)
+        final.forget(rows(*losses[:epoch]))
         assert len(files(tmp_path)) == 1
     final.load(rows(*losses), modules)
     assert all((values(modules)[name] == trace[4][name]).all() for name in trace[4])
@@ -136,7 +138,7 @@ def test_the_best_epoch_is_kept(modules, tmp_path):
 def test_the_last_weights_need_no_file(modules, tmp_path):
     final = FinalWeights(tmp_path)
     last = values(modules)
-    final.after_epoch(rows(1.0), modules)
+    final.save(rows(1.0), modules)
     final.load(rows(1.0), modules)
     assert files(tmp_path) == []
     assert all((values(modules)[name] == last[name]).all() for name in last)
