@@ -8,6 +8,7 @@ result are wanted: those that reach across a joint are not.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,11 +39,25 @@ class Cropper:
     """
 
     def __init__(self, source: AudioSource, options: AudioOptions, speech: SpeechFrames | None = None) -> None:
-        self._options, self._frames = options, frame_options(options)
+        self.options, self._frames = options, frame_options(options)
         self._is_framed = isinstance(options, FrameOptions)
         if speech is not None and not self._is_framed:
             source, speech = SpeechAudio(source, speech, self._frames), None
         self.source, self._speech = source, speech
+
+    @property
+    def ids(self) -> list[str]:
+        """The utterances."""
+        return self.source.ids
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def subset(self, keep: np.ndarray) -> Cropper:
+        """The utterances where `keep` (utterances,) is true."""
+        part = copy.copy(self)
+        part.source = self.source.subset(keep)
+        return part
 
     def draw(self, index: int, frames: int, rng: np.random.Generator, speed: float = 1.0) -> Crop:
         """A random crop of `frames` frames of utterance `index`; a shorter one is repeated to that length.
@@ -50,7 +65,7 @@ class Cropper:
         `speed` is how much faster (and higher) the utterance is to be. Raises InputError for audio that cannot be read.
         """
         return self._draw_frames(index, frames, rng, speed) if self._is_framed else self._draw_samples(
-            index, crop_samples(self._options, frames), rng, speed
+            index, crop_samples(self.options, frames), rng, speed
         )  # fmt: skip
 
     def _draw_samples(self, index: int, samples: int, rng: np.random.Generator, speed: float) -> Crop:

@@ -101,9 +101,14 @@ def read_record(data_dir: str | Path) -> FeatureRecord:
         return FeatureRecord()
     if not isinstance(values.get("applied", []), list):
         raise InputError(f'{path}: must be {{"type": ..., "options": {{...}}, "applied": [...]}}')
-    vad = _read_json(Path(data_dir) / VAD_JSON)
+    vad = read_vad_record(data_dir)
     applied, to_apply = values.get("applied", []), values.get("to_apply")
     return FeatureRecord(values.get("type"), values.get("options"), applied, to_apply, vad)
+
+
+def read_vad_record(data_dir: str | Path) -> dict[str, Any] | None:
+    """The directory's vad.json; None where there is none."""
+    return _read_json(Path(data_dir) / VAD_JSON)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
@@ -161,7 +166,7 @@ class FrontEnd:
         """Refuse speech found otherwise than for training, where the transforms select it (InputError)."""
         if "vad" in self.transforms:
             path = Path(data_dir) / VAD_JSON
-            _compare(path, "speech was found", _read_json(path), self.vad, "the decisions")
+            _compare(path, "speech was found", read_vad_record(data_dir), self.vad, "the decisions")
 
 
 def _meaning(options: dict[str, Any] | None) -> dict[str, Any] | None:
