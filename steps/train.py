@@ -2,12 +2,17 @@
 """Trains a network: one YAML file is the whole recipe, one directory the whole result."""
 
 import json
+import os
 import shutil
+import signal
 import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from plumbum import cli
 
+from spkid.data.augmentation import augmentation_directories
 from spkid.data.front_end import training_files
 from spkid.jobs import Program, Step
 from spkid.kaldi import DataDir
@@ -33,40 +38,83 @@ class Train(Program):
     cmd = cli.SwitchAttr("--cmd", str, default="", help="launcher to train under; by default training runs right here")
     force = cli.Flag("--force", help="train again although nothing has changed")
 
+    num_processes = cli.SwitchAttr(
+        "--num-processes", cli.Range(1, 1024), default=1, help="on this machine, each with a GPU where there are some"
+    )
     in_job = cli.Flag("--in-job", help="only train: what the launcher of --cmd is given to run")
 
     def main(self, data_dir: cli.ExistingDirectory, exp_dir: str):
         data, exp = Path(data_dir), Path(exp_dir)
+        if "RANK" not in os.environ:
+            return self._run(data, exp)
+        from spkid.train.distributed import Processes, SaidElsewhere  # torch: not where the step may be done already
+
+        try:
+            with Processes() as processes:
+                return self._run(data, exp, processes) if processes.is_first else self._follow(data, exp, processes)
+        except SaidElsewhere:
+            return 1
+
+    def _run(self, data: Path, exp: Path, processes=None) -> int:
         config = load_config(self.config, self.overrides)
-        dev_data = Path(self.dev_data) if self.dev_data else None
-        dev_trials = Path(self.dev_trials or dev_data / "trials") if self.dev_trials or dev_data else None
+        development = self._development()
         DataDir(data).check(needs=("utt2spk", "feats.scp"))
         if self.in_job:
-            self._train(config, data, exp, dev_data, dev_trials)
-            return 0
-        inputs = training_files(data, dev_data, dev_trials)
+            return self._train(config, data, exp, processes)
+        inputs = training_files(data, *development)
         with Step("train", exp, inputs, config.what_decides(), [exp / "final.json"], self.force) as step:
             if step.is_done:
+                if processes:
+                    processes.exchange(False)
                 return 0
             if self.force:
                 shutil.rmtree(exp / "checkpoints", ignore_errors=True)
             if self.cmd:
-                words = [sys.executable, Path(__file__).resolve(), "--in-job", "--config", self.config]
-                words += [f"--set={override}" for override in self.overrides]
-                words += [f"--dev-data={dev_data}"] * bool(dev_data) + [f"--dev-trials={dev_trials}"] * bool(dev_trials)
-                step.run_jobs(self.cmd, 1, exp / "log" / "train.JOB.log", [*words, data, exp])
-            else:
-                self._train(config, data, exp, dev_data, dev_trials)
+                step.run_jobs(self.cmd, 1, exp / "log" / "train.JOB.log", self._words(data, exp, self.num_processes))
+            elif status := self._train(config, data, exp, processes, (step.lock_descriptor,)):
+                return status
             rows = (exp / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
             values = json.loads(rows[-1])
             step.finish(f"{config.model['name']} in {exp}, {values['epoch']} epochs, {spell(values)}", **values)
         return 0
 
-    def _train(self, config: TrainConfig, data: Path, exp: Path, dev_data: Path | None, dev_trials: Path | None):
+    def _development(self) -> tuple[Path | None, Path | None]:
+        data = Path(self.dev_data) if self.dev_data else None
+        return data, Path(self.dev_trials or data / "trials") if self.dev_trials or data else None
+
+    def _words(self, data: Path, exp: Path, processes: int) -> list[str]:
+        """This command again, to train only."""
+        words = [sys.executable, Path(__file__).resolve(), "--in-job", "--config", self.config]
+        words += [f"--set={override}" for override in self.overrides] + [f"--num-processes={processes}"]
+        named = zip(("dev-data", "dev-trials"), self._development(), strict=True)
+        return [*map(str, words), *(f"--{name}={path}" for name, path in named if path), str(data), str(exp)]
+
+    def _train(self, config: TrainConfig, data: Path, exp: Path, processes=None, locks: Sequence[int] = ()) -> int:
+        """Trains, alone, as the first of several processes, or by starting these; the status."""
+        if self.num_processes > 1 and processes is None:
+            from spkid.train.launch import run_processes
+
+            return run_processes(self.num_processes, self._words(data, exp, 1), locks)
         from spkid.train.run import train_from_directory  # torch: not where the step is done
 
         config.check_names(self.config)
-        train_from_directory(config, data, exp, dev_data, dev_trials)
+        if processes:
+            processes.exchange(True)
+        train_from_directory(config, data, exp, *self._development(), processes)
+        return 0
+
+    def _follow(self, data: Path, exp: Path, processes) -> int:
+        """Trains as one of several processes that is not the first, and says nothing."""
+        from spkid.train.run import train_from_directory
+
+        try:
+            with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+                if processes.exchange(None)[0]:
+                    config = load_config(self.config, self.overrides)
+                    train_from_directory(config, data, exp, *self._development(), processes)
+        except KeyboardInterrupt as interrupt:
+            return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
+        return 0
 
 
 def spell(values: dict) -> str:

@@ -31,26 +31,27 @@ class SaidElsewhere(Exception):
 class Processes:
     """This process among those of the training; alone, every exchange is free.
 
-    Args:
-        device: where gradients are: NCCL carries those of GPUs, gloo those of processors.
+    Tensors of processors travel by gloo, those of GPUs by NCCL.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.rank, self.count = (int(os.environ.get(*name)) for name in (("RANK", 0), ("WORLD_SIZE", 1)))
-        self.device = device
-        if self.count > 1 and not distributed.is_initialized():
-            # Objects travel by gloo, so that they need no GPU.
-            backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-            distributed.init_process_group(backend, timeout=PATIENCE)
-        self._objects = distributed.new_group(backend="gloo", timeout=PATIENCE) if self.count > 1 else None
+    def __init__(self) -> None:
+        self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self._objects = None  # a group whose exchanges need no GPU
+        if self.count > 1:
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            with _company():
+                distributed.init_process_group(backend, timeout=PATIENCE)
+                self._objects = distributed.new_group(backend="gloo", timeout=PATIENCE)
 
     @property
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def close(self) -> None:
-        """Takes leave of the others."""
-        if self.count > 1:
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if self.count > 1 and kind is None:  # after a failure there is nobody to take leave of
             distributed.destroy_process_group()
 
     def share(self, micro_batches: int) -> range:

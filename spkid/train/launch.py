@@ -1,0 +1,48 @@
+"""Starting the processes of one training on this machine, as torchrun does, but with one process's last word."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+
+LOOK_SECONDS = 0.1
+GRACE_SECONDS = 10.0
+
+
+def run_processes(count: int, command: Sequence[str], keep_open: Sequence[int] = ()) -> int:
+    """Runs `command` `count` times at once with the variables that torchrun sets; 0, or the status of one that failed.
+
+    When one fails, the others are ended. keep_open: file descriptors that the processes inherit (a lock).
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    running = []
+    try:
+        for rank in range(count):
+            own = {**common, "RANK": rank, "LOCAL_RANK": rank}
+            environment = {**os.environ, **{name: str(value) for name, value in own.items()}}
+            running.append(subprocess.Popen(command, env=environment, pass_fds=keep_open))
+        while True:
+            statuses = [process.poll() for process in running]
+            failed = [status for status in statuses if status]
+            if failed or all(status == 0 for status in statuses):
+                return failed[0] if failed else 0
+            time.sleep(LOOK_SECONDS)
+    finally:
+        _end(running)
+
+
+def _end(running: Sequence[subprocess.Popen]) -> None:
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in running:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:  # stuck in an exchange with one that is gone
+            process.kill()
+            process.wait()
