@@ -79,6 +79,11 @@ class Step:
     def done_file(self) -> Path:
         return self.outdir / ".done.json"
 
+    @property
+    def lock_descriptor(self) -> int:
+        """The open lock: processes that inherit it keep the output directory locked while they live."""
+        return self._lock.descriptor
+
     def say(self, text: str) -> None:
         """Prints a line under the step's name."""
         print(f"{self.name}: {text}", flush=True)
