@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from spkid.data.batches import Batch, EpochBatches, SpecAugment, iterate
+from spkid.data.crops import Cropper
 from spkid.data.plan import EpochPlan, EpochPlanner
 from spkid.data.source import FeatureSource, MemorySource
 from spkid.train.config import TrainConfig
@@ -44,9 +45,13 @@ class Feed:
         """Takes up what `state_dict` told."""
 
 
-def training_feed(config: TrainConfig, source: FeatureSource | MemorySource, labels: np.ndarray) -> Feed:
+def training_feed(config: TrainConfig, source: FeatureSource | MemorySource | Cropper, labels: np.ndarray) -> Feed:
     """The feed of a configuration. Raises InputError for a set too small for one batch."""
     planner = _planner(config, labels, config.data.micro_batch, config.data.micro_batches, config.data.chunk_frames)
+    if isinstance(source, Cropper):
+        from spkid.train.audio_feed import audio_training_feed
+
+        return audio_training_feed(config, source, labels, planner)
     augment = SpecAugment(**vars(config.data.spec_augment))
 
     def open_epoch(epoch: int) -> EpochBatches:
@@ -55,9 +60,13 @@ def training_feed(config: TrainConfig, source: FeatureSource | MemorySource, lab
     return Feed(open_epoch, planner.batches, config.data.workers)
 
 
-def validation_feed(config: TrainConfig, source: FeatureSource | MemorySource, labels: np.ndarray) -> Feed:
+def validation_feed(config: TrainConfig, source: FeatureSource | MemorySource | Cropper, labels: np.ndarray) -> Feed:
     """One chunk of the longest length of every held-out utterance, the same chunk each time, nothing masked."""
     plan = one_chunk_each(len(source), max(config.data.chunk_frames))
+    if isinstance(source, Cropper):
+        from spkid.train.audio_feed import audio_validation_feed
+
+        return audio_validation_feed(config, source, labels, plan)
 
     def open_epoch(epoch: int) -> EpochBatches:
         return EpochBatches(source, labels, plan, 0, 0, SpecAugment())

@@ -10,6 +10,9 @@ import numpy as np
 import torch
 
 from spkid.backend.trials import read_trials
+from spkid.data.audio_source import open_audio
+from spkid.data.augmentation import augmentation_directories
+from spkid.data.crops import Cropper
 from spkid.data.front_end import FrontEnd, read_record, training_files, transforms
 from spkid.data.source import FeatureSource, MemorySource, keep_in_memory, open_source
 from spkid.jobs.fingerprints import fingerprint
@@ -17,6 +20,7 @@ from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.tables import read_id_map
 from spkid.nnet import count_parameters, network_options
+from spkid.train.audio_feed import open_training_audio, speakers_and_copies
 from spkid.train.config import FeatureConfig, TrainConfig
 from spkid.train.devices import pick_device
 from spkid.train.distributed import Processes
@@ -33,11 +37,11 @@ from spkid.train.schedules import options as schedule_options
 class TrainingSet:
     """Everything that training reads: sources with the speaker's number of each utterance, and the speakers' names."""
 
-    source: FeatureSource | MemorySource
+    source: FeatureSource | MemorySource | Cropper
     labels: np.ndarray
     speakers: list[str]
     front_end: FrontEnd
-    valid_source: FeatureSource | MemorySource | None = None
+    valid_source: FeatureSource | MemorySource | Cropper | None = None
     valid_labels: np.ndarray | None = None
     development: DevelopmentTrials | None = None
 
@@ -58,7 +62,7 @@ def train_from_directory(
     processes = processes or Processes()
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True
-    files = training_files(data_dir, dev_dir, dev_trials) + initial_files(config.initial_model, config.initial_source)
+    files = _input_files(config, data_dir, dev_dir, dev_trials) + initial_files(config.initial_model, config.initial_source)
     initial = None
     if config.initial_model:
         names = (config.initial_model, config.initial_source, config.model)
@@ -86,6 +90,11 @@ def train_from_directory(
         facts = {"parameters": count_parameters(network), "speakers": len(data.speakers), "values": values}
         save_final(directory, network, loss, data.front_end, config.to_dict(), facts)
     return values
+
+
+def _input_files(config: TrainConfig, data_dir: Path, dev_dir: Path | None, dev_trials: Path | None) -> list[Path]:
+    is_audio, noises = config.features.source == "audio", augmentation_directories(config.data.augmentation)
+    return training_files(data_dir, dev_dir, dev_trials, is_audio, noises)
 
 
 def with_classes(config: TrainConfig, speakers: int) -> TrainConfig:
@@ -150,6 +159,32 @@ def load_training_set(
     config: TrainConfig, data_dir: Path, dev_dir: Path | None = None, dev_trials: Path | None = None
 ) -> TrainingSet:
     """Opens everything that training reads; utterances with less than one frame are an error (InputError)."""
+    if config.features.source == "audio":
+        source, front_end = open_training_audio(config.features, data_dir)
+    else:
+        source, front_end = _open_features(config, data_dir)
+    speaker_of = read_id_map(data_dir / "utt2spk")
+    missing = [utterance for utterance in source.ids if utterance not in speaker_of]
+    if missing:
+        raise InputError(f"{data_dir / 'utt2spk'}: has no speaker for utterance {missing[0]}")
+    speakers = sorted({speaker_of[utterance] for utterance in source.ids})
+    if len(speakers) < 2:
+        raise InputError(f"{data_dir}: training needs at least two speakers, here is {len(speakers)}")
+    number = {speaker: index for index, speaker in enumerate(speakers)}
+    labels = np.array([number[speaker_of[utterance]] for utterance in source.ids])
+    held = hold_out(source.ids, labels, config.validation.fraction, config.validation.max_utterances, config.seed)
+    speakers = speakers_and_copies(speakers, config)
+    memory = config.data.memory_mb
+    data = TrainingSet(keep_in_memory(source.subset(~held), memory), labels[~held], speakers, front_end)
+    if held.any():
+        data.valid_source = keep_in_memory(source.subset(held), memory)
+        data.valid_labels = labels[held]
+    if dev_trials is not None:
+        data.development = _open_development(config, dev_dir or dev_trials.parent, dev_trials, front_end)
+    return data
+
+
+def _open_features(config: TrainConfig, data_dir: Path) -> tuple[FeatureSource, FrontEnd]:
     record = read_record(data_dir)
     if record.type is not None and record.type != config.features.type:
         raise InputError(
@@ -164,33 +199,23 @@ def load_training_set(
         )
     source = open_source(data_dir, record, wanted)
     _refuse_empty(source)
-    speaker_of = read_id_map(data_dir / "utt2spk")
-    missing = [utterance for utterance in source.ids if utterance not in speaker_of]
-    if missing:
-        raise InputError(f"{data_dir / 'utt2spk'}: has no speaker for utterance {missing[0]}")
-    speakers = sorted({speaker_of[utterance] for utterance in source.ids})
-    if len(speakers) < 2:
-        raise InputError(f"{data_dir}: training needs at least two speakers, here is {len(speakers)}")
-    number = {speaker: index for index, speaker in enumerate(speakers)}
-    labels = np.array([number[speaker_of[utterance]] for utterance in source.ids])
-    held = hold_out(source.ids, labels, config.validation.fraction, config.validation.max_utterances, config.seed)
     found = record.vad if "vad" in wanted else None
-    front_end = FrontEnd(config.features.type, record.options, wanted, source.dims, found)
-    memory = config.data.memory_mb
-    data = TrainingSet(keep_in_memory(source.subset(~held), memory), labels[~held], speakers, front_end)
-    if held.any():
-        data.valid_source = keep_in_memory(source.subset(held), memory)
-        data.valid_labels = labels[held]
-    if dev_trials is not None:
-        data.development = _open_development(dev_dir or dev_trials.parent, dev_trials, front_end, memory)
-    return data
+    return source, FrontEnd(config.features.type, record.options, wanted, source.dims, found)
 
 
-def _open_development(dev_dir: Path, trials_file: Path, front_end: FrontEnd, memory_mb: int) -> DevelopmentTrials:
+def _open_development(config: TrainConfig, dev_dir: Path, trials_file: Path, front_end: FrontEnd) -> DevelopmentTrials:
+    memory_mb = config.data.memory_mb
+    trials = read_trials(str(trials_file))
+    utterances = sorted({*trials.enroll_ids, *trials.test_ids})
+    if config.features.source == "audio":
+        failed: dict[str, str] = {}
+        source = open_audio(front_end, dev_dir, utterances, failed)
+        if failed:
+            raise InputError(f"{dev_dir}: {next(iter(failed.values()))}")
+        return DevelopmentTrials(keep_in_memory(source, memory_mb), trials)
     record = read_record(dev_dir)
     front_end.check(record, dev_dir)
-    trials = read_trials(str(trials_file))
-    source = open_source(dev_dir, record, front_end.transforms, sorted({*trials.enroll_ids, *trials.test_ids}))
+    source = open_source(dev_dir, record, front_end.transforms, utterances)
     _refuse_empty(source)
     if source.dims != front_end.dims:
         raise InputError(f"{dev_dir}: features have {source.dims} dimensions, those of training {front_end.dims}")
