@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from spkid.backend.trials import read_trials
-from spkid.data.audio_source import open_audio
+from spkid.data.audio_source import AudioSource, SpeechAudio, open_audio
 from spkid.data.augmentation import augmentation_directories
 from spkid.data.crops import Cropper
 from spkid.data.front_end import FrontEnd, read_record, training_files, transforms
@@ -62,7 +62,7 @@ def train_from_directory(
     processes = processes or Processes()
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True
-    files = _input_files(config, data_dir, dev_dir, dev_trials) + initial_files(config.initial_model, config.initial_source)
+    files = _input_files(config, data_dir, dev_dir, dev_trials)
     initial = None
     if config.initial_model:
         names = (config.initial_model, config.initial_source, config.model)
@@ -94,7 +94,8 @@ def train_from_directory(
 
 def _input_files(config: TrainConfig, data_dir: Path, dev_dir: Path | None, dev_trials: Path | None) -> list[Path]:
     is_audio, noises = config.features.source == "audio", augmentation_directories(config.data.augmentation)
-    return training_files(data_dir, dev_dir, dev_trials, is_audio, noises)
+    files = training_files(data_dir, dev_dir, dev_trials, is_audio, noises)
+    return files + initial_files(config.initial_model, config.initial_source)
 
 
 def with_classes(config: TrainConfig, speakers: int) -> TrainConfig:
@@ -175,13 +176,19 @@ def load_training_set(
     held = hold_out(source.ids, labels, config.validation.fraction, config.validation.max_utterances, config.seed)
     speakers = speakers_and_copies(speakers, config)
     memory = config.data.memory_mb
-    data = TrainingSet(keep_in_memory(source.subset(~held), memory), labels[~held], speakers, front_end)
+    data = TrainingSet(_keep(source.subset(~held), memory), labels[~held], speakers, front_end)
     if held.any():
-        data.valid_source = keep_in_memory(source.subset(held), memory)
+        data.valid_source = _keep(source.subset(held), memory)
         data.valid_labels = labels[held]
     if dev_trials is not None:
         data.development = _open_development(config, dev_dir or dev_trials.parent, dev_trials, front_end)
     return data
+
+
+def _keep(source, memory_mb: int):
+    """The source, in memory where it is one of features that fit; audio is decoded anew each time."""
+    is_audio = isinstance(source, Cropper | AudioSource | SpeechAudio)
+    return source if is_audio else keep_in_memory(source, memory_mb)
 
 
 def _open_features(config: TrainConfig, data_dir: Path) -> tuple[FeatureSource, FrontEnd]:
@@ -212,7 +219,7 @@ def _open_development(config: TrainConfig, dev_dir: Path, trials_file: Path, fro
         source = open_audio(front_end, dev_dir, utterances, failed)
         if failed:
             raise InputError(f"{dev_dir}: {next(iter(failed.values()))}")
-        return DevelopmentTrials(keep_in_memory(source, memory_mb), trials)
+        return DevelopmentTrials(_keep(source, memory_mb), trials)
     record = read_record(dev_dir)
     front_end.check(record, dev_dir)
     source = open_source(dev_dir, record, front_end.transforms, utterances)
