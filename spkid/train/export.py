@@ -75,16 +75,15 @@ def _trace(model: TrainedModel) -> bytes:
 
 def _capture(model: TrainedModel) -> bytes:
     """By torch.export: knows spectra, and keeps shapes that a trace would turn into numbers."""
-    features = _takes_features(model)
-    lengths = {0: torch.export.Dim("batch"), 1: torch.export.Dim("frames" if features else "samples")}
+    any_size = torch.export.Dim.DYNAMIC
     stream = io.BytesIO()
     with _quiet():
         program = torch.onnx.export(
             model.network,
             (_example(model, 2, _shortest(model) + 57),),
-            input_names=["features" if features else "waveform"],
+            input_names=["features" if _takes_features(model) else "waveform"],
             output_names=["embedding"],
-            dynamic_shapes=(lengths,),
+            dynamic_shapes=({0: any_size, 1: any_size},),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
