@@ -8,10 +8,12 @@ import json
 import os
 import shutil
 import ssl
+import stat
 import tarfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
@@ -25,12 +27,15 @@ ATTEMPTS = 5
 NETWORK_ERRORS = (urllib.error.URLError, ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException)
 
 
-def fetch(url: str, path: Path, sha256: str = "", attempts: int = ATTEMPTS, pause_seconds: float = 2.0) -> str:
+def fetch(
+    url: str, path: Path, sha256: str = "", attempts: int = ATTEMPTS, pause_seconds: float = 2.0, md5: str = ""
+) -> str:
     """Downloads `url` to `path` and returns the SHA-256 of the file.
 
     What arrived before an interruption is kept in `path.part`, and the next attempt (or the next run) asks the server
     for the rest of the very same file (HTTP Range with If-Range: a file that changed meanwhile is fetched anew). The
-    file takes its name only when it has as many bytes as the server announced and, where `sha256` is given, that sum.
+    file takes its name only when it has as many bytes as the server announced and, where `sha256` or `md5` is given,
+    that sum.
 
     Raises:
         InputError: the server cannot be reached or refuses, the connection breaks `attempts` times, or a check fails.
@@ -52,18 +57,21 @@ def fetch(url: str, path: Path, sha256: str = "", attempts: int = ATTEMPTS, paus
                     f"{url}: {why}; {kept} bytes are kept in {part}: run the same command again to go on"
                 ) from None
         time.sleep(pause_seconds)
-    found = _sha256(part)
-    if sha256 and found != sha256.lower():
-        part.unlink()
-        state.unlink(missing_ok=True)
-        raise InputError(f"{url}: the file that arrived has SHA-256 {found}, expected {sha256}; it was thrown away")
+    found = checksum(part, "sha256")
+    for name, wanted in (("sha256", sha256), ("md5", md5)):
+        arrived = found if name == "sha256" else checksum(part, name) if wanted else ""
+        if wanted and arrived != wanted.lower():
+            part.unlink()
+            state.unlink(missing_ok=True)
+            what = f"the file that arrived has {name.upper().replace('SHA', 'SHA-')} {arrived}"
+            raise InputError(f"{url}: {what}, expected {wanted}; it was thrown away")
     os.replace(part, path)
     state.unlink(missing_ok=True)
     return found
 
 
 def extract(archive: Path, directory: Path) -> None:
-    """Unpacks a tar archive's files and folders into `directory`, which must not exist; all of it or nothing.
+    """Unpacks a tar or zip archive's files and folders into `directory`, which must not exist; all of it or nothing.
 
     Refuses an archive with any member that has an absolute path or `..` in it, or that is a link or a device, before
     a byte is written.
@@ -74,16 +82,15 @@ def extract(archive: Path, directory: Path) -> None:
     unpacked = directory.with_name(directory.name + ".part")
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
-        with tarfile.open(archive) as tar:
-            if hasattr(tarfile, "data_filter"):  # not in the Python 3.11.2 of Debian 12
-                tar.extraction_filter = tarfile.data_filter
-            members = tar.getmembers()
+        with _open(archive) as opened:
+            is_zip = isinstance(opened, zipfile.ZipFile)
+            members = opened.infolist() if is_zip else opened.getmembers()
             for member in members:
                 _check_member(member, archive)
             unpacked.mkdir(parents=True)
             for member in progress(members, f"unpacking {archive.name}", unit="files"):
-                tar.extract(member, unpacked, set_attrs=False)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+                opened.extract(member, unpacked, **({} if is_zip else {"set_attrs": False}))
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
         shutil.rmtree(unpacked, ignore_errors=True)
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -92,6 +99,15 @@ def extract(archive: Path, directory: Path) -> None:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise
     os.replace(unpacked, directory)
+
+
+def _open(archive: Path) -> tarfile.TarFile | zipfile.ZipFile:
+    if zipfile.is_zipfile(archive):
+        return zipfile.ZipFile(archive)
+    tar = tarfile.open(archive)  # noqa: SIM115
+    if hasattr(tarfile, "data_filter"):  # not in the Python 3.11.2 of Debian 12
+        tar.extraction_filter = tarfile.data_filter
+    return tar
 
 
 def _receive(url: str, part: Path, state: Path) -> None:
@@ -146,14 +162,20 @@ def _read_state(state: Path) -> dict:
         return {}
 
 
-def _sha256(path: Path) -> str:
+def checksum(path: Path, name: str) -> str:
+    """The checksum of a file, in hexadecimal digits; name: `sha256` or `md5`."""
     with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, name).hexdigest()
 
 
-def _check_member(member: tarfile.TarInfo, archive: Path) -> None:
-    path = PurePosixPath(member.name)
+def _check_member(member: tarfile.TarInfo | zipfile.ZipInfo, archive: Path) -> None:
+    if isinstance(member, zipfile.ZipInfo):
+        name, mode = member.filename, member.external_attr >> 16
+        plain = stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR)
+    else:
+        name, plain = member.name, member.isfile() or member.isdir()
+    path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise InputError(f"{archive}: refused, its member '{member.name}' would be written outside of its folder")
-    if not (member.isfile() or member.isdir()):
-        raise InputError(f"{archive}: refused, its member '{member.name}' is neither a file nor a folder")
+        raise InputError(f"{archive}: refused, its member '{name}' would be written outside of its folder")
+    if not plain:
+        raise InputError(f"{archive}: refused, its member '{name}' is neither a file nor a folder")

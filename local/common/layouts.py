@@ -106,3 +106,77 @@ def _labelled(files: Sequence[str]) -> list[str]:
 
 def _speakers(line: str) -> list[str]:
     return [file.partition("/")[0] for file in line.split()[1:]]
+
+
+def musan(root: Path, speech: Sequence[np.ndarray], noises: Sequence[np.ndarray], rate: int = 16000) -> None:
+    """`musan/noise/free-sound/noise-free-sound-0000.wav` and so on, with ANNOTATIONS of the music.
+
+    Music is made of chords here; every other piece is said to have vocals.
+    """
+    for number, samples in enumerate(noises):
+        source = ("free-sound", "sound-bible")[number % 2]
+        save(root / "noise" / source / f"noise-{source}-{number // 2:04d}.wav", samples, rate)
+    for number, samples in enumerate(speech):
+        source = ("librivox", "us-gov")[number % 2]
+        save(root / "speech" / source / f"speech-{source}-{number // 2:04d}.wav", samples, rate)
+    random, annotations = np.random.default_rng(0), []
+    for number in range(4):
+        time = np.arange(round(8 * rate)) / rate
+        tones = 110 * 2 ** (random.integers(0, 36, size=(16, 3)) / 12)  # sixteen chords of half a second
+        chords = np.repeat(tones, rate // 2, axis=0)[: len(time)]
+        samples = 0.1 * np.sin(2 * np.pi * np.cumsum(chords, axis=0) / rate).sum(axis=1)
+        save(root / "music" / "fma" / f"music-fma-{number:04d}.wav", samples.astype(np.float32), rate)
+        annotations.append(f"music-fma-{number:04d} chords {'NY'[number % 2]} nobody")
+    write_lines(root / "music" / "fma" / "ANNOTATIONS", annotations)
+
+
+def rirs_noises(
+    root: Path,
+    responses: Sequence[np.ndarray] = (),
+    noises: Sequence[np.ndarray] = (),
+    rate: int = 16000,
+    rooms: int = 4,
+) -> None:
+    """RIRS_NOISES with small, medium and large rooms of ours, two responses a room, and the lists of the corpus.
+
+    responses: measured ones, for real_rirs_isotropic_noises; each room there has an isotropic noise too.
+    noises: for pointsource_noises.
+    """
+    random = np.random.default_rng(0)
+    top = root.name  # the lists name their files below the folder RIRS_NOISES
+    for size, (shortest, longest) in {"small": (0.1, 0.3), "medium": (0.2, 0.6), "large": (0.5, 1.0)}.items():
+        lines = []
+        for room in range(1, rooms + 1):
+            for place in range(1, 3):
+                name = f"Room{room:03d}-{place:05d}"
+                path = f"simulated_rirs/{size}room/Room{room:03d}/{name}.wav"
+                save(root / path, exponential_response(random, rate, random.uniform(shortest, longest)), rate)
+                lines.append(f"--rir-id {size}room_{name} --room-id {size}room-Room{room:03d} {top}/{path}")
+        write_lines(root / f"simulated_rirs/{size}room/rir_list", lines)
+    real = list(responses) or [exponential_response(random, rate, 0.4) for _ in range(2)]
+    places, isotropic = [], []
+    for number, response in enumerate(real):
+        path = f"real_rirs_isotropic_noises/RVB2014_type1_rir_room{number % 2}_{number}.wav"
+        save(root / path, response, rate)
+        places.append(f"--rir-id real_{number:05d} --room-id RVB2014_room{number % 2} {top}/{path}")
+    for room in range(2):
+        path = f"real_rirs_isotropic_noises/RVB2014_type1_noise_room{room}.wav"
+        save(root / path, (0.05 * random.standard_normal(2 * rate)).astype(np.float32), rate)
+        link = f"--room-linkage RVB2014_room{room}"
+        isotropic.append(f"--noise-id {room + 1:05d} --noise-type isotropic {link} {top}/{path}")
+    write_lines(root / "real_rirs_isotropic_noises/rir_list", places)
+    write_lines(root / "real_rirs_isotropic_noises/noise_list", isotropic)
+    lines = []
+    for number, samples in enumerate(noises):
+        path, where = f"pointsource_noises/noise-free-sound-{number:04d}.wav", ("foreground", "background")[number % 2]
+        save(root / path, samples, rate)
+        lines.append(f"--noise-id {number + 1:05d} --noise-type point-source --bg-fg-type {where} {top}/{path}")
+    write_lines(root / "pointsource_noises/noise_list", lines)
+
+
+def exponential_response(random: np.random.Generator, rate: int, decay_time: float) -> np.ndarray:
+    """A room: the direct sound after 5 ms, and a tail of noise that falls by 60 dB in `decay_time` seconds."""
+    time = np.arange(round(decay_time * rate)) / rate
+    tail = 0.1 * random.standard_normal(len(time)) * 10 ** (-3 * time / decay_time)
+    response = np.concatenate([np.zeros(rate // 200), [0.9], tail])
+    return response.astype(np.float32)

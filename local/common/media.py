@@ -1,4 +1,4 @@
-"""Compressed recordings that libsndfile does not read (m4a): through ffmpeg, at every reading or once for all."""
+"""Recordings in a form that is not wanted: m4a through ffmpeg, another sampling rate; when read, or once for all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+
 from local.common.writing import command_of
+from spkid.audio import Recording, resample, write_wav
 from spkid.jobs import progress
 from spkid.kaldi import InputError
 
@@ -60,3 +63,26 @@ def convert(pairs: Sequence[tuple[str, Path]], rate: int, nj: int) -> dict[str, 
 
 def _output(rate: int) -> list[str]:
     return ["-ac", "1", "-ar", str(rate), "-f", "wav", "-acodec", "pcm_s16le"]
+
+
+def at_rate(path: Path, rate: int, root: Path, folder: str) -> str:
+    """The recording at `rate`: itself, or a copy of it that is made once, below `folder`.
+
+    Args:
+        path: a recording below `root`.
+        rate: in samples per second.
+        folder: where copies go, in the corpus' own tree; the name ends in `.wav`.
+
+    Raises:
+        InputError: it cannot be read, or has another rate while `folder` is empty.
+    """
+    with Recording(str(path)) as recording:
+        if recording.rate == rate:
+            return str(path)
+        if not folder:
+            raise InputError(f"is sampled at {recording.rate} Hz, not {rate}: say where a copy may go (--resampled)")
+        target = Path(folder).resolve() / str(rate) / path.relative_to(root).with_suffix(".wav")
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_wav(str(target), np.clip(resample(recording.read(), recording.rate, rate), -1, 1), rate)
+    return str(target)
