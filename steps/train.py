@@ -13,6 +13,7 @@ from pathlib import Path
 from plumbum import cli
 
 from spkid.data.augmentation import augmentation_directories
+from spkid.data.augmentation import augmentation_directories
 from spkid.data.front_end import training_files
 from spkid.jobs import Program, Step
 from spkid.kaldi import DataDir
@@ -20,7 +21,7 @@ from spkid.train.config import TrainConfig, load_config
 
 
 class Train(Program):
-    """Trains a network on DATA-DIR (feats.scp, utt2spk, vad.scp where the recipe removes non-speech) into EXP-DIR.
+    """Trains a network on DATA-DIR (utt2spk; feats.scp, or wav.scp; vad.scp where non-speech is removed) into EXP-DIR.
 
     EXP-DIR receives config.json, train.log, metrics.jsonl, tensorboard/, curves.png, checkpoints/ and at the end
     final.safetensors and final.json. Killed and started again, training goes on where it stood and ends in the same
@@ -58,10 +59,11 @@ class Train(Program):
     def _run(self, data: Path, exp: Path, processes=None) -> int:
         config = load_config(self.config, self.overrides)
         development = self._development()
-        DataDir(data).check(needs=("utt2spk", "feats.scp"))
+        audio = config.features.source == "audio"
+        DataDir(data).check(needs=("utt2spk", "wav.scp" if audio else "feats.scp"))
         if self.in_job:
             return self._train(config, data, exp, processes)
-        inputs = training_files(data, *development)
+        inputs = training_files(data, *development, audio, augmentation_directories(config.data.augmentation))
         with Step("train", exp, inputs, config.what_decides(), [exp / "final.json"], self.force) as step:
             if step.is_done:
                 if processes:
