@@ -18,6 +18,7 @@ from spkid.data.front_end import training_files
 from spkid.jobs import Program, Step
 from spkid.kaldi import DataDir
 from spkid.train.config import TrainConfig, load_config
+from spkid.train.initialization import initial_files
 
 
 class Train(Program):
@@ -32,6 +33,9 @@ class Train(Program):
 
     config = cli.SwitchAttr("--config", str, mandatory=True, help="the recipe, a YAML file")
     overrides = cli.SwitchAttr("--set", str, list=True, argname="KEY=VALUE", help="changes one value of the recipe")
+    initial_model = cli.SwitchAttr(
+        "--initial-model", str, default="", help="start from this experiment (initial_model of the recipe)"
+    )
     dev_data = cli.SwitchAttr("--dev-data", cli.ExistingDirectory, help="development set of other speakers")
     dev_trials = cli.SwitchAttr(
         "--dev-trials", cli.ExistingFile, help="trials of the development set, whose EER is watched (default: its own)"
@@ -57,13 +61,14 @@ class Train(Program):
             return 1
 
     def _run(self, data: Path, exp: Path, processes=None) -> int:
-        config = load_config(self.config, self.overrides)
+        config = load_config(self.config, self._overrides())
         development = self._development()
         audio = config.features.source == "audio"
         DataDir(data).check(needs=("utt2spk", "wav.scp" if audio else "feats.scp"))
         if self.in_job:
             return self._train(config, data, exp, processes)
         inputs = training_files(data, *development, audio, augmentation_directories(config.data.augmentation))
+        inputs += initial_files(config.initial_model, config.initial_source)
         with Step("train", exp, inputs, config.what_decides(), [exp / "final.json"], self.force) as step:
             if step.is_done:
                 if processes:
@@ -75,10 +80,13 @@ class Train(Program):
                 step.run_jobs(self.cmd, 1, exp / "log" / "train.JOB.log", self._words(data, exp, self.num_processes))
             elif status := self._train(config, data, exp, processes, (step.lock_descriptor,)):
                 return status
-            rows = (exp / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-            values = json.loads(rows[-1])
-            step.finish(f"{config.model['name']} in {exp}, {values['epoch']} epochs, {spell(values)}", **values)
+            description = json.loads((exp / "final.json").read_text(encoding="utf-8"))
+            name, values = description["config"]["model"]["name"], description["values"]
+            step.finish(f"{name} in {exp}, {values['epoch']} epochs, {spell(values)}", **values)
         return 0
+
+    def _overrides(self) -> list[str]:
+        return [*self.overrides, *([f"initial_model={json.dumps(self.initial_model)}"] * bool(self.initial_model))]
 
     def _development(self) -> tuple[Path | None, Path | None]:
         data = Path(self.dev_data) if self.dev_data else None
@@ -87,7 +95,7 @@ class Train(Program):
     def _words(self, data: Path, exp: Path, processes: int) -> list[str]:
         """This command again, to train only."""
         words = [sys.executable, Path(__file__).resolve(), "--in-job", "--config", self.config]
-        words += [f"--set={override}" for override in self.overrides] + [f"--num-processes={processes}"]
+        words += [f"--set={override}" for override in self._overrides()] + [f"--num-processes={processes}"]
         named = zip(("dev-data", "dev-trials"), self._development(), strict=True)
         return [*map(str, words), *(f"--{name}={path}" for name, path in named if path), str(data), str(exp)]
 
@@ -112,7 +120,7 @@ class Train(Program):
         try:
             with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
                 if processes.exchange(None)[0]:
-                    config = load_config(self.config, self.overrides)
+                    config = load_config(self.config, self._overrides())
                     train_from_directory(config, data, exp, *self._development(), processes)
         except KeyboardInterrupt as interrupt:
             return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
