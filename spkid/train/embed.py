@@ -42,8 +42,8 @@ def embed_utterance(
 
 
 def pad(chunk: np.ndarray, min_frames: int) -> np.ndarray:
-    """At least `min_frames` rows, the first and the last one repeated, (frames, dims)."""
+    """At least `min_frames` rows, the first and the last one repeated, (frames, dims); or samples, (samples,)."""
     missing = min_frames - len(chunk)
     if missing <= 0:
         return np.ascontiguousarray(chunk)
-    return np.pad(chunk, ((missing // 2, missing - missing // 2), (0, 0)), mode="edge")
+    return np.pad(chunk, ((missing // 2, missing - missing // 2), *[(0, 0)] * (chunk.ndim - 1)), mode="edge")

@@ -9,11 +9,12 @@ import torch
 
 from spkid.backend.scoring import score_trials
 from spkid.backend.trials import Trials
+from spkid.data.audio_source import AudioSource, SpeechAudio
 from spkid.data.source import FeatureSource, MemorySource
 from spkid.kaldi import InputError
 from spkid.metrics import eer
 from spkid.train.config import ValidationConfig
-from spkid.train.embed import DEFAULT_MIN_FRAMES, embed_utterance, training_output
+from spkid.train.embed import DEFAULT_CHUNK_FRAMES, DEFAULT_MIN_FRAMES, embed_utterance, training_output
 from spkid.train.feeds import Feed
 from spkid.train.objective import Objective
 
@@ -58,8 +59,9 @@ def validate(network: torch.nn.Module, objective: Objective, feed: Feed, device:
 class DevelopmentTrials:
     """A development set: its features and labelled trials between its utterances."""
 
-    source: FeatureSource | MemorySource
+    source: FeatureSource | MemorySource | AudioSource | SpeechAudio
     trials: Trials
+    frame_shift: int = 1  # rows of the source for a frame: samples, where they are samples
 
     def __post_init__(self) -> None:
         if self.trials.is_target is None:
@@ -76,7 +78,8 @@ class DevelopmentTrials:
                     lambda start, stop, index=index: self.source.rows(index, start, stop),
                     int(self.source.num_frames[index]),
                     device,
-                    min_frames=min_frames,
+                    DEFAULT_CHUNK_FRAMES * self.frame_shift,
+                    min_frames * self.frame_shift,
                 )
                 for index in range(len(self.source))
             ]

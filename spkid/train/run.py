@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from spkid.backend.trials import read_trials
-from spkid.data.audio_source import AudioSource, SpeechAudio, open_audio
+from spkid.data.audio_source import AudioSource, ComputedFeatures, SpeechAudio, open_audio
 from spkid.data.augmentation import augmentation_directories
 from spkid.data.crops import Cropper
 from spkid.data.front_end import FrontEnd, read_record, training_files, transforms
@@ -31,6 +31,8 @@ from spkid.train.initialization import InitialModel, initial_files, open_initial
 from spkid.train.loop import Training, train
 from spkid.train.objective import build_objective
 from spkid.train.schedules import options as schedule_options
+
+FRAME_SECONDS = 0.01  # in which lengths of waveforms are counted as frames
 
 
 @dataclass
@@ -219,7 +221,8 @@ def _open_development(config: TrainConfig, dev_dir: Path, trials_file: Path, fro
         source = open_audio(front_end, dev_dir, utterances, failed)
         if failed:
             raise InputError(f"{dev_dir}: {next(iter(failed.values()))}")
-        return DevelopmentTrials(_keep(source, memory_mb), trials)
+        shift = 1 if isinstance(source, ComputedFeatures) else round(FRAME_SECONDS * source.rate)
+        return DevelopmentTrials(_keep(source, memory_mb), trials, shift)
     record = read_record(dev_dir)
     front_end.check(record, dev_dir)
     source = open_source(dev_dir, record, front_end.transforms, utterances)
