@@ -152,7 +152,7 @@ class SpeechAudio:
                     keep[index] = False
             self._source = source.subset(keep)
             self._source.num_frames = lengths[keep]
-        self.ids, self.num_frames = self._source.ids, self._source.num_frames
+        self.ids, self.num_frames, self.rate = self._source.ids, self._source.num_frames, source.rate
 
     def __len__(self) -> int:
         return len(self.ids)
