@@ -12,13 +12,10 @@ from pathlib import Path
 
 from plumbum import cli
 
-from spkid.data.augmentation import augmentation_directories
-from spkid.data.augmentation import augmentation_directories
-from spkid.data.front_end import training_files
 from spkid.jobs import Program, Step
 from spkid.kaldi import DataDir
 from spkid.train.config import TrainConfig, load_config
-from spkid.train.initialization import initial_files
+from spkid.train.inputs import input_files
 
 
 class Train(Program):
@@ -67,8 +64,7 @@ class Train(Program):
         DataDir(data).check(needs=("utt2spk", "wav.scp" if audio else "feats.scp"))
         if self.in_job:
             return self._train(config, data, exp, processes)
-        inputs = training_files(data, *development, audio, augmentation_directories(config.data.augmentation))
-        inputs += initial_files(config.initial_model, config.initial_source)
+        inputs = input_files(config, data, *development)
         with Step("train", exp, inputs, config.what_decides(), [exp / "final.json"], self.force) as step:
             if step.is_done:
                 if processes:

@@ -11,9 +11,8 @@ import torch
 
 from spkid.backend.trials import read_trials
 from spkid.data.audio_source import AudioSource, ComputedFeatures, SpeechAudio, open_audio
-from spkid.data.augmentation import augmentation_directories
 from spkid.data.crops import Cropper
-from spkid.data.front_end import FrontEnd, read_record, training_files, transforms
+from spkid.data.front_end import FrontEnd, read_record, transforms
 from spkid.data.source import FeatureSource, MemorySource, keep_in_memory, open_source
 from spkid.jobs.fingerprints import fingerprint
 from spkid.kaldi import InputError
@@ -27,7 +26,8 @@ from spkid.train.distributed import Processes
 from spkid.train.evaluation import DevelopmentTrials, Evaluation, hold_out
 from spkid.train.experiment import build_network, save_final
 from spkid.train.feeds import training_feed, validation_feed
-from spkid.train.initialization import InitialModel, initial_files, open_initial
+from spkid.train.initialization import InitialModel, open_initial
+from spkid.train.inputs import input_files
 from spkid.train.loop import Training, train
 from spkid.train.objective import build_objective
 from spkid.train.schedules import options as schedule_options
@@ -64,7 +64,7 @@ def train_from_directory(
     processes = processes or Processes()
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True
-    files = _input_files(config, data_dir, dev_dir, dev_trials)
+    files = input_files(config, data_dir, dev_dir, dev_trials)
     initial = None
     if config.initial_model:
         names = (config.initial_model, config.initial_source, config.model)
@@ -92,12 +92,6 @@ def train_from_directory(
         facts = {"parameters": count_parameters(network), "speakers": len(data.speakers), "values": values}
         save_final(directory, network, loss, data.front_end, config.to_dict(), facts)
     return values
-
-
-def _input_files(config: TrainConfig, data_dir: Path, dev_dir: Path | None, dev_trials: Path | None) -> list[Path]:
-    is_audio, noises = config.features.source == "audio", augmentation_directories(config.data.augmentation)
-    files = training_files(data_dir, dev_dir, dev_trials, is_audio, noises)
-    return files + initial_files(config.initial_model, config.initial_source)
 
 
 def with_classes(config: TrainConfig, speakers: int) -> TrainConfig:
