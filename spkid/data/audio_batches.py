@@ -69,23 +69,10 @@ class AudioBatches(torch.utils.data.Dataset):
             crop = self.cropper.draw(int(index), frames, rng, speed)
             crops.append(Crop(self.augmentation.apply(crop.wave, rng), crop.frames))
             labels[row] += copy * self.num_speakers
-            bands.append(draw_masks(self.masks, rng, frames, self.dims))
+            bands.append(self.masks.draw(rng, frames, self.dims))
         masks = torch.from_numpy(np.stack(bands)) if bands[0].size else None
         waves, numbers = stack(crops, frames)
         return AudioBatch(waves, torch.from_numpy(labels), ids, numbers, masks)
-
-
-def draw_masks(options: SpecAugment, rng: np.random.Generator, frames: int, dims: int) -> np.ndarray:
-    """The masks of one chunk for `DeviceFeatures`, (masks, 4) int64."""
-    masks = [[*_band(rng, frames, options.time_width), 0, dims] for _ in range(options.time_masks)]
-    masks += [[0, frames, *_band(rng, dims, options.frequency_width)] for _ in range(options.frequency_masks)]
-    return np.array(masks, np.int64).reshape(len(masks), 4)
-
-
-def _band(rng: np.random.Generator, size: int, widest: int) -> tuple[int, int]:
-    width = int(rng.integers(0, min(widest, size) + 1))
-    start = int(rng.integers(0, size - width + 1))
-    return start, start + width
 
 
 def stack(crops: list[Crop], frames: int) -> tuple[torch.Tensor, torch.Tensor | None]:

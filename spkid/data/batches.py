@@ -27,12 +27,14 @@ class SpecAugment:
 
     def apply(self, chunk: np.ndarray, rng: np.random.Generator) -> None:
         """Sets random bands of the chunk (frames, dims) to 0, in place. Park et al., "SpecAugment", 2019."""
-        for _ in range(self.time_masks):
-            start, stop = _band(rng, len(chunk), self.time_width)
-            chunk[start:stop] = 0.0
-        for _ in range(self.frequency_masks):
-            start, stop = _band(rng, chunk.shape[1], self.frequency_width)
-            chunk[:, start:stop] = 0.0
+        for first, last, lowest, highest in self.draw(rng, *chunk.shape):
+            chunk[first:last, lowest:highest] = 0.0
+
+    def draw(self, rng: np.random.Generator, frames: int, dims: int) -> np.ndarray:
+        """The masks of a chunk, (masks, 4) int64: frames [first, last) and dimensions [lowest, highest) of each."""
+        bands = [(*_band(rng, frames, self.time_width), 0, dims) for _ in range(self.time_masks)]
+        bands += [(0, frames, *_band(rng, dims, self.frequency_width)) for _ in range(self.frequency_masks)]
+        return np.array(bands, np.int64).reshape(len(bands), 4)
 
 
 def _band(rng: np.random.Generator, size: int, widest: int) -> tuple[int, int]:
