@@ -119,12 +119,18 @@ def _open_source(rxfilename: str) -> "BinaryIO | str":
     """What libsndfile opens: a path, or the bytes of an archive's entry or of a pipe."""
     text = rxfilename.strip()
     if text.endswith("|") or text in ("", "-"):
+        if "wav-reverberate" in text:
+            from spkid.audio.corruption import rendered  # which reads recordings in its turn
+
+            data = rendered(text)
+            if data is not None:
+                return io.BytesIO(data)
         with open_input(rxfilename) as stream:
             data = stream.read()
         return io.BytesIO(_check_stream(data, rxfilename))
     path, offset = split_offset(text)
     if path != text and not os.path.exists(text):
-        return io.BytesIO(_read_archived(path, offset, text))
+        return _find_archived(path, offset, text)
     _check_file(text)
     return text
 
@@ -162,20 +168,54 @@ def _check_stream(data: bytes, name: str) -> bytes:
     return bytes(patched)
 
 
-def _read_archived(path: str, offset: int, name: str) -> bytes:
-    with open_file(path) as stream:
-        stream.seek(offset)
-        header = stream.read(12)
+class _Part(io.RawIOBase):
+    """`size` bytes of a file from `offset` on, as a file: an archive's entry, of which only what is decoded is read."""
+
+    def __init__(self, file: io.FileIO, offset: int, size: int):
+        self._inner, self._offset, self._size, self._place = file, offset, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer) -> int:
+        wanted = memoryview(buffer)[: max(self._size - self._place, 0)]
+        count = os.preadv(self._inner.fileno(), [wanted], self._offset + self._place) if len(wanted) else 0
+        self._place += count
+        return count
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+def _find_archived(path: str, offset: int, name: str) -> _Part:
+    file = open_file(path)
+    try:
+        file.seek(offset)
+        header = file.read(12)
         if not is_riff(header):
             raise InputError(
                 f"{name}: no WAV begins at byte {offset} of this archive; the scp file belongs to another version "
                 "of it: make both again"
             )
-        stream.seek(offset)
-        sizes = _sizes(stream, name)[1]
-        _check_length(sizes.data, os.fstat(stream.fileno()).st_size - offset - sizes.data_start, name)
-        stream.seek(offset)
-        return stream.read(max(sizes.size, sizes.data_start + sizes.data))
+        file.seek(offset)
+        sizes = _sizes(file, name)[1]
+        present = os.fstat(file.fileno()).st_size - offset
+        _check_length(sizes.data, present - sizes.data_start, name)
+        return _Part(file, offset, min(max(sizes.size, sizes.data_start + sizes.data), present))
+    except BaseException:
+        file.close()
+        raise
 
 
 def _sizes(stream: BinaryIO, name: str):
