@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spkid.audio import WaveOptions
+from spkid.data.sections import fill_options
 from spkid.features import (
     FbankOptions,
     FrameOptions,
@@ -72,22 +72,14 @@ def audio_options(kind: str, values: dict[str, Any] | None, source: str = "featu
     """
     if kind not in AUDIO_FEATURES:
         raise InputError(f"features of type {kind} cannot be computed from audio; known: {', '.join(AUDIO_FEATURES)}")
-    fields = {field.name: field for field in dataclasses.fields(AUDIO_FEATURES[kind])}
-    filled = {}
+    names = {field.name for field in dataclasses.fields(AUDIO_FEATURES[kind])}
+    own = {}
     for key, value in (values or {}).items():
-        if key in _TOOL_OPTIONS and key not in fields:
-            if _TOOL_OPTIONS[key] not in (None, value):
-                raise InputError(f"{source}: features with {key}={value} cannot be computed from audio on the fly")
-            continue
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(fields)}"
-            raise InputError(f"{source}: unknown option '{key}' of {kind} ({hint})")
-        filled[key] = _convert(value, type(fields[key].default), f"{source}.{key}")
-    try:
-        options = AUDIO_FEATURES[kind](**filled)
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from None
+        if key in names or key not in _TOOL_OPTIONS:
+            own[key] = value
+        elif _TOOL_OPTIONS[key] not in (None, value):
+            raise InputError(f"{source}: features with {key}={value} cannot be computed from audio on the fly")
+    options = fill_options(AUDIO_FEATURES[kind], own, source, kind)
     if getattr(options, "dither", 0.0):
         raise InputError(f"{source}.dither: must be 0; data.augmentation adds noise while training")
     if not 0 < options.sample_frequency < math.inf:
@@ -95,15 +87,6 @@ def audio_options(kind: str, values: dict[str, Any] | None, source: str = "featu
     if isinstance(options, SpeechBrainFbankOptions) and options.sample_frequency != 16000:
         raise InputError(f"{source}.sample_frequency: speechbrain_fbank is defined at 16000 Hz alone")
     return options
-
-
-def _convert(value: Any, kind: type, key: str) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-        raise InputError(f"{key}: must be {names[kind]}, not {value!r}")
-    return value
 
 
 def recorded_options(options: AudioOptions) -> dict[str, Any]:

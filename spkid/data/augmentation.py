@@ -18,19 +18,18 @@ processes. The signal keeps its length and stays in step with its frames.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import math
-import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from spkid.data.augment_band import limit_band
 from spkid.data.augment_noise import NoiseFiles
-from spkid.data.augment_room import Responses, put_into_room, simulate_response
+from spkid.data.augment_room import Responses, SimulatedRooms
+from spkid.data.sections import fill_options, nearest
 from spkid.kaldi import InputError
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -38,7 +37,10 @@ Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Options:
-    """What every transform has."""
+    """What every transform has; and but for `speed`, `build(rate)`: the transform of signals (samples,) float32.
+
+    Building raises InputError for data that cannot be used.
+    """
 
     probability: float = 1.0
 
@@ -47,9 +49,46 @@ class Options:
         if not 0 <= self.probability <= 1:
             raise InputError(f"probability must lie between 0 and 1, not {self.probability:g}")
 
-    def build(self, rate: float) -> Transform:
-        """The transform of signals (samples,) float32 at `rate`. Raises InputError for data that cannot be used."""
-        raise NotImplementedError
+
+# Transforms are functions and objects that can be pickled: reading processes may be started in any way.
+
+
+@dataclass(frozen=True)
+class Sometimes:
+    """A transform that acts with a probability."""
+
+    transform: Transform
+    probability: float
+
+    def __call__(self, wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self.transform(wave, rng) if rng.random() < self.probability else wave
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of several transforms, all equally likely."""
+
+    choices: list[Transform]
+
+    def __call__(self, wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self.choices[int(rng.integers(len(self.choices)))](wave, rng)
+
+
+def unchanged(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The signal as it is."""
+    return wave
+
+
+def change_level(wave: np.ndarray, rng: np.random.Generator, db: Sequence[float]) -> np.ndarray:
+    """The signal louder by a number of dB drawn from a range."""
+    return wave * np.float32(10 ** (rng.uniform(*db) / 20))
+
+
+def change_band(
+    wave: np.ndarray, rng: np.random.Generator, rate: float, low: Sequence[float], high: Sequence[float]
+) -> np.ndarray:
+    """The signal limited to a band whose limits in Hz are drawn from two ranges."""
+    return limit_band(wave, rate, rng.uniform(*low), rng.uniform(*high))
 
 
 @dataclass(frozen=True)
@@ -57,7 +96,7 @@ class NoneOptions(Options):
     """Nothing: a choice of `one_of`."""
 
     def build(self, rate: float) -> Transform:
-        return lambda wave, rng: wave
+        return unchanged
 
 
 @dataclass(frozen=True)
@@ -124,11 +163,8 @@ class SimulatedRoomOptions(Options):
         _check_level(self.level)
 
     def build(self, rate: float) -> Transform:
-        def transform(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            rt60, ratio = rng.uniform(*self.rt60), rng.uniform(*self.direct_to_reverberant)
-            return put_into_room(wave, simulate_response(rng, rate, rt60, ratio), self.level == "signal")
-
-        return transform
+        keep_power = self.level == "signal"
+        return SimulatedRooms(rate, self.rt60, self.direct_to_reverberant, keep_power)
 
 
 @dataclass(frozen=True)
@@ -142,7 +178,7 @@ class GainOptions(Options):
         _check_range("db", self.db)
 
     def build(self, rate: float) -> Transform:
-        return lambda wave, rng: wave * np.float32(10 ** (rng.uniform(*self.db) / 20))
+        return partial(change_level, db=self.db)
 
 
 @dataclass(frozen=True)
@@ -160,7 +196,7 @@ class BandLimitOptions(Options):
             raise InputError(f"low reaches up to {self.low[1]:g} Hz, above the beginning of high, {self.high[0]:g} Hz")
 
     def build(self, rate: float) -> Transform:
-        return lambda wave, rng: limit_band(wave, rate, rng.uniform(*self.low), rng.uniform(*self.high))
+        return partial(change_band, rate=rate, low=self.low, high=self.high)
 
 
 @dataclass(frozen=True)
@@ -196,8 +232,7 @@ class OneOfOptions(Options):
             _options_of(choice, f"choices, number {place}")
 
     def build(self, rate: float) -> Transform:
-        choices = [_with_probability(_options_of(choice, "choices"), rate) for choice in self.choices]
-        return lambda wave, rng: choices[int(rng.integers(len(choices)))](wave, rng)
+        return OneOf([_with_probability(_options_of(choice, "choices"), rate) for choice in self.choices])
 
 
 AUGMENTATIONS: dict[str, type[Options]] = {
@@ -272,10 +307,8 @@ def build_augmentation(sections: Sequence[dict[str, Any]], rate: float) -> Chain
 
 
 def _with_probability(options: Options, rate: float) -> Transform:
-    transform, probability = options.build(rate), options.probability
-    if probability == 1:
-        return transform
-    return lambda wave, rng: transform(wave, rng) if rng.random() < probability else wave
+    transform = options.build(rate)
+    return transform if options.probability == 1 else Sometimes(transform, options.probability)
 
 
 def _options_of(section: Any, source: str) -> Options:
@@ -284,42 +317,14 @@ def _options_of(section: Any, source: str) -> Options:
         raise InputError(f"{source}: must be a section with a name, such as {{name: noise, dir: data/noise}}")
     name = section["name"]
     if name not in AUGMENTATIONS:
-        raise InputError(f"{source}: unknown augmentation '{name}' ({_nearest(name, AUGMENTATIONS)})")
-    kind = AUGMENTATIONS[name]
-    hints = typing.get_type_hints(kind)
-    values = {}
-    for key, value in section.items():
-        if key == "name":
-            continue
-        if key not in hints:
-            raise InputError(f"{source}: unknown key '{key}' of {name} ({_nearest(str(key), hints)})")
-        values[key] = _convert(value, hints[key], f"{source}: {name}.{key}")
-    options = kind(**values)
+        raise InputError(f"{source}: unknown augmentation '{name}' ({nearest(name, AUGMENTATIONS)})")
+    values = {key: value for key, value in section.items() if key != "name"}
+    options = fill_options(AUGMENTATIONS[name], values, source, name)
     try:
         options.check()
     except InputError as error:
         raise InputError(f"{source}: {name}: {error}") from None
     return options
-
-
-def _nearest(word: str, known: typing.Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-
-
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    if typing.get_origin(hint) is list:
-        if not isinstance(value, list):
-            raise InputError(f"{where} must be a list, not {value!r}")
-        return [_convert(one, typing.get_args(hint)[0], where) for one in value]
-    kind = typing.get_origin(hint) or hint
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    is_right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    if not is_right or (kind is float and not math.isfinite(value)):
-        names = {bool: "true or false", int: "whole numbers", float: "numbers", str: "a word", dict: "sections"}
-        raise InputError(f"{where} must be {names[kind]}, not {value!r}")
-    return value
 
 
 def _check_range(key: str, bounds: list[float], lowest: float = -math.inf) -> None:
@@ -339,8 +344,3 @@ def _require_dir(path: str) -> None:
 def _check_level(level: str) -> None:
     if level not in ("response", "signal"):
         raise InputError(f"level must be response or signal, not {level!r}")
-
-
-def options_with_defaults(section: dict[str, Any]) -> dict[str, Any]:
-    """A section with all keys, as the frozen configuration keeps it. Raises InputError."""
-    return {"name": section["name"], **dataclasses.asdict(_options_of(section, section["name"]))}
