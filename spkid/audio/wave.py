@@ -28,20 +28,7 @@ class _WaveHolder:
 
     def read(self, stream: BinaryIO) -> Wave:
         """Reads one WAV, (samples, channels). One without a length in its header reaches to the stream's end."""
-        header, sizes = read_riff_header(stream)
-        if sizes.is_streamed:
-            data = stream.read()
-            header = header[: sizes.data_size_at] + struct.pack("<I", min(len(data), 0xFFFFFFFE))
-        else:
-            # The samples and the chunks behind them (sizes.size covers both).
-            wanted = max(sizes.size - sizes.data_start, sizes.data)
-            data = stream.read(wanted)
-            if len(data) < sizes.data:
-                raise InputError(
-                    f"a WAV whose header promises {sizes.data} bytes of samples breaks off after {len(data)}; "
-                    "the archive is truncated: make it again"
-                )
-        with Recording.from_bytes(header + data, "WAV in an archive") as recording:
+        with Recording.from_bytes(read_wav_bytes(stream), "WAV in an archive") as recording:
             return Wave(recording.read(), float(recording.rate))
 
     def write(self, stream: BinaryIO, wave: Wave, binary: bool = True) -> None:
@@ -50,6 +37,26 @@ class _WaveHolder:
 
 
 WAVE = _WaveHolder()
+
+
+def read_wav_bytes(stream: BinaryIO) -> bytes:
+    """One WAV with its header, as it stands in a stream of one or more of them.
+
+    One without a length in its header reaches to the stream's end and gets the length put in. Raises InputError for a
+    header that breaks off, or promises more than there is.
+    """
+    header, sizes = read_riff_header(stream)
+    if sizes.is_streamed:
+        data = stream.read()
+        return header[: sizes.data_size_at] + struct.pack("<I", min(len(data), 0xFFFFFFFE)) + data
+    # The samples and the chunks behind them (sizes.size covers both).
+    data = stream.read(max(sizes.size - sizes.data_start, sizes.data))
+    if len(data) < sizes.data:
+        raise InputError(
+            f"a WAV whose header promises {sizes.data} bytes of samples breaks off after {len(data)}; "
+            "the archive is truncated: make it again"
+        )
+    return header + data
 
 
 def encode_wav(samples: np.ndarray, rate: float) -> bytes:
