@@ -1,33 +1,20 @@
 """Training from audio: what the loop reads, and how a network trained so says its features are made."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
+from torch.utils.data import Dataset
 
-from spkid.data.audio_batches import AudioBatch, AudioBatches, network_inputs
+from spkid.data.audio_batches import AudioBatches
 from spkid.data.audio_options import audio_options, feature_dims, recorded_options, wave_options
 from spkid.data.audio_source import AudioSource, SpeechFrames
 from spkid.data.augmentation import Chain, build_augmentation
 from spkid.data.batches import SpecAugment
 from spkid.data.crops import Cropper
-from spkid.data.device_features import DeviceFeatures
 from spkid.data.front_end import FrontEnd, read_vad_record, transforms
-from spkid.data.plan import EpochPlan, EpochPlanner
+from spkid.data.plan import EpochPlan
 from spkid.train.config import FeatureConfig, TrainConfig
-from spkid.train.feeds import Feed
-
-
-@dataclass
-class AudioFeed(Feed):
-    """A feed of crops, whose features are computed on the training device."""
-
-    features: DeviceFeatures | None = None
-
-    def prepare(self, batch: AudioBatch, device: torch.device) -> torch.Tensor:
-        """The features of the crops, or the crops themselves where the network takes waveforms."""
-        return network_inputs(batch, self.features, device)
 
 
 def open_training_audio(features: FeatureConfig, data_dir: Path) -> tuple[Cropper, FrontEnd]:
@@ -55,25 +42,17 @@ def speakers_and_copies(speakers: list[str], config: TrainConfig) -> list[str]:
     return speakers
 
 
-def audio_training_feed(config: TrainConfig, cropper: Cropper, labels: np.ndarray, planner: EpochPlanner) -> AudioFeed:
-    """The feed of the training set. Raises InputError for an augmentation whose data cannot be used."""
+def training_reader(config: TrainConfig, cropper: Cropper, labels: np.ndarray) -> Callable[[EpochPlan, int], Dataset]:
+    """What gives the micro-batches of a plan and an epoch. Raises InputError for an augmentation without its data."""
     augmentation = build_augmentation(config.data.augmentation, cropper.options.sample_frequency)
     masks = SpecAugment(**vars(config.data.spec_augment))
     speakers = int(labels.max()) + 1  # every speaker has utterances that are not held out
     dims = feature_dims(cropper.options)
-
-    def open_epoch(epoch: int) -> AudioBatches:
-        plan = planner.plan(epoch)
-        return AudioBatches(cropper, labels, speakers, plan, config.seed, epoch, augmentation, masks, dims)
-
-    return AudioFeed(open_epoch, planner.batches, config.data.workers, DeviceFeatures(audio_front_end(config.features)))
+    return lambda plan, epoch: AudioBatches(
+        cropper, labels, speakers, plan, config.seed, epoch, augmentation, masks, dims
+    )
 
 
-def audio_validation_feed(config: TrainConfig, cropper: Cropper, labels: np.ndarray, plan: EpochPlan) -> AudioFeed:
-    """The crops of a plan, neither augmented nor masked."""
-
-    def open_epoch(epoch: int) -> AudioBatches:
-        return AudioBatches(cropper, labels, 0, plan, 0, 0, Chain(), SpecAugment(), 0)
-
-    features = DeviceFeatures(audio_front_end(config.features))
-    return AudioFeed(open_epoch, len(plan), config.data.workers, features)
+def validation_reader(cropper: Cropper, labels: np.ndarray) -> Callable[[EpochPlan, int], Dataset]:
+    """The same for crops that are neither augmented nor masked."""
+    return lambda plan, epoch: AudioBatches(cropper, labels, 0, plan, 0, epoch, Chain(), SpecAugment(), 0)

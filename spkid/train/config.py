@@ -26,7 +26,7 @@ from typing import Any
 from spkid.data.audio_options import audio_options
 from spkid.data.augmentation import check_augmentation
 from spkid.data.front_end import CMN_KINDS
-from spkid.data.plan import SAMPLERS
+from spkid.data.plan import SAMPLERS, HardNegativeOptions
 from spkid.kaldi import InputError
 from spkid.train import optimizers, schedules, yaml_text
 from spkid.train.initialization import INITIAL
@@ -34,6 +34,8 @@ from spkid.train.patience import WATCHED
 
 PRECISIONS = ("float32", "bf16")
 DEVICES = ("auto", "cpu", "cuda")
+BATCHES = ("chunks", "frames", "labelled_segments")
+TRIPLET_SAMPLERS = ("triplets", "hard_negatives")
 
 
 @dataclass(frozen=True)
@@ -82,19 +84,24 @@ class SpecAugmentConfig:
 class DataConfig:
     """How the training set becomes batches."""
 
+    batches: str = "chunks"  # of utterances; or frames (each with its neighbours), or labelled_segments (by vad.scp)
     chunk_frames: list[int] = field(default_factory=lambda: [200])  # every micro-batch draws one of these lengths
     chunks_per_utterance: int = 1  # in an epoch; of "balanced": on average
-    sampler: str = "shuffled"  # or "balanced": as many chunks of every speaker; speakers_by_utterances; triplets
+    sampler: str = "shuffled"  # balanced: as many chunks of every speaker; speakers_by_utterances; triplets;
+    # hard_negatives: triplets chosen by a table of embeddings
     utterances_per_speaker: int = 2  # K of speakers_by_utterances
     max_per_speaker: int = 0  # utterances of a speaker in an epoch, other ones each time; 0: all
     micro_batch: int = 64  # chunks that batch normalisation sees together
     micro_batches: int = 1  # accumulated for one update; a batch is micro_batch * micro_batches chunks
+    global_batch: int = 0  # chunks of a batch, where micro_batches is to follow from it; 0: it is given
     workers: int = 0  # reading processes; changes the speed, never the batches
     memory_mb: int = 1024  # each set whose features fit is read once and kept; 0: always read from disk
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
     augmentation: list[dict[str, Any]] = field(default_factory=list)  # of audio: spkid.data.augmentation
+    hard_negatives: HardNegativeOptions = field(default_factory=HardNegativeOptions)
 
     def check(self) -> None:
+        _one_of("data.batches", self.batches, BATCHES)
         if not self.chunk_frames:
             raise InputError("data.chunk_frames is empty: give at least one length in frames")
         for frames in self.chunk_frames:
@@ -107,9 +114,31 @@ class DataConfig:
             raise InputError(f"data.micro_batch is {self.micro_batch}: batch normalisation needs at least 2 chunks")
         for key in ("workers", "memory_mb", "max_per_speaker"):
             _at_least_zero(f"data.{key}", getattr(self, key))
-        _one_of("data.sampler", self.sampler, SAMPLERS)
+        _one_of("data.sampler", self.sampler, (*SAMPLERS, "hard_negatives"))
+        if self.batches != "chunks" and self.sampler not in ("shuffled", "balanced"):
+            raise InputError(f"data.sampler {self.sampler} takes utterances together: say data.batches: chunks")
+        if self.global_batch and self.micro_batch * self.micro_batches != self.global_batch:
+            raise InputError(
+                f"data.global_batch is {self.global_batch}, but data.micro_batches ({self.micro_batches}) times "
+                f"data.micro_batch ({self.micro_batch}) is another number; leave micro_batches out"
+            )
+        if self.sampler == "hard_negatives":
+            self._check_hard_negatives()
         self.spec_augment.check()
         check_augmentation(self.augmentation)
+
+    def _check_hard_negatives(self) -> None:
+        for key, value in vars(self.hard_negatives).items():
+            _positive(f"data.hard_negatives.{key}", value)
+        if self.hard_negatives.utterances < 2:
+            raise InputError("data.hard_negatives.utterances must be at least 2: an anchor needs a positive")
+        if len(self.chunk_frames) > 1:
+            raise InputError("data.sampler hard_negatives compares chunks of one length: give one data.chunk_frames")
+        if self.micro_batch != 3 * self.hard_negatives.triplets:
+            raise InputError(
+                f"data.sampler hard_negatives chooses {self.hard_negatives.triplets} triplets a round: "
+                f"set data.micro_batch to {3 * self.hard_negatives.triplets}"
+            )
 
 
 @dataclass(frozen=True)
@@ -227,6 +256,10 @@ class TrainConfig:
             part.check()
         if self.data.augmentation and self.features.source != "audio":
             raise InputError("data.augmentation acts on audio: say features.source: audio")
+        if self.data.batches != "chunks" and self.features.source == "audio":
+            raise InputError(f"data.batches {self.data.batches} are made of features.source: files")
+        if self.data.batches == "labelled_segments" and self.features.vad:
+            raise InputError("data.batches labelled_segments are taken from all frames: say features.vad: false")
         if self.patience.keep == "best" and self.averaging.last_epochs > 1:
             raise InputError("patience.keep best and averaging.last_epochs exclude each other: choose one")
         if not self.initial_model:
@@ -251,6 +284,7 @@ class TrainConfig:
                 sizes = ("input_dim", "num_classes")
                 _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=sizes)
             _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
+            self._check_agreement(LOSSES[self.loss["name"]].partition(":")[0] == "spkid.nnet.metric_losses")
             if self.margin_schedule.full_epoch and "margin_warmup" not in loss_options(self.loss["name"]):
                 raise InputError(f"margin_schedule needs a loss with a margin that can grow, not {self.loss['name']}")
             if self.margin_schedule.full_epoch and self.loss.get("margin_warmup"):
@@ -258,10 +292,32 @@ class TrainConfig:
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
 
+    def _check_agreement(self, compares: bool) -> None:
+        """Raise InputError where network, loss, batches and sampler do not go together."""
+        network, loss, data = self.model.get("name"), self.loss["name"], self.data
+        kinds = {"frames": ("frame_mlp", "nll"), "labelled_segments": ("lstm_vad", "bce")}
+        for batches, (its_network, its_loss) in kinds.items():
+            one = {f"data.batches {batches}": data.batches == batches, f"the network {its_network}":
+                   network == its_network, f"the loss {its_loss}": loss == its_loss}  # fmt: skip
+            missing = [name for name, given in one.items() if not given]
+            if network == INITIAL and f"the network {its_network}" in missing and len(missing) == 1:
+                missing = []
+            if missing and len(missing) < len(one):
+                given = next(name for name in one if name not in missing)
+                raise InputError(f"{given} goes together with {' and '.join(missing)}")
+        if data.sampler in TRIPLET_SAMPLERS and loss != "cosine_triplet":
+            raise InputError(f"data.sampler {data.sampler} makes triplets for the loss cosine_triplet, not for {loss}")
+        if compares and data.sampler not in ("speakers_by_utterances", *TRIPLET_SAMPLERS):
+            raise InputError(f"the loss {loss} compares utterances: set data.sampler to speakers_by_utterances")
+        pairs = loss in ("triplet", "cosine_triplet") and data.sampler == "speakers_by_utterances"
+        if pairs and data.utterances_per_speaker != 2:
+            raise InputError(f"the loss {loss} takes pairs: set data.utterances_per_speaker to 2")
+
     def what_decides(self) -> dict[str, Any]:
         """The values that the weights depend on: all but those that only change the time or the files kept."""
         values = self.to_dict()
         del values["checkpoints"], values["data"]["workers"], values["data"]["memory_mb"]
+        del values["data"]["global_batch"]  # it is in micro_batches
         return values
 
     def to_dict(self) -> dict[str, Any]:
@@ -287,10 +343,22 @@ def config_from_dict(values: dict[str, Any], source: str) -> TrainConfig:
         values = {**values, "model": {"name": INITIAL}}
     config = _fill(TrainConfig, values, source, "")
     try:
+        config = _with_micro_batches(config)
         config.check()
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     return config
+
+
+def _with_micro_batches(config: TrainConfig) -> TrainConfig:
+    """The configuration with the micro-batches that its global batch asks for."""
+    data = config.data
+    if not data.global_batch or data.micro_batches != 1:
+        return config
+    if data.micro_batch < 1 or data.global_batch % data.micro_batch:
+        raise InputError(f"data.global_batch {data.global_batch} is no multiple of data.micro_batch {data.micro_batch}")
+    counted = dataclasses.replace(data, micro_batches=data.global_batch // data.micro_batch)
+    return dataclasses.replace(config, data=counted)
 
 
 def _override(values: dict[str, Any], override: str) -> None:

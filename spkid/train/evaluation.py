@@ -1,8 +1,11 @@
 """How good a network is while it trains: loss and accuracy on held-out utterances, EER on development trials."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,8 +18,10 @@ from spkid.kaldi import InputError
 from spkid.metrics import eer
 from spkid.train.config import ValidationConfig
 from spkid.train.embed import DEFAULT_CHUNK_FRAMES, DEFAULT_MIN_FRAMES, embed_utterance, training_output
-from spkid.train.feeds import Feed
 from spkid.train.objective import Objective
+
+if TYPE_CHECKING:  # which opens the training set, and that its development trials
+    from spkid.train.feeds import Feed
 
 
 def hold_out(ids: Sequence[str], speakers: np.ndarray, fraction: float, max_utterances: int, seed: int) -> np.ndarray:
