@@ -7,7 +7,7 @@ from pathlib import Path
 from plumbum import cli
 
 from spkid.bin.compute_vad import OmissionOptions
-from spkid.data.front_end import VAD_JSON, write_vad_record
+from spkid.data.front_end import VAD_JSON, read_record, write_vad_record
 from spkid.features.options import VadOptions
 from spkid.jobs import Program, Step, fraction
 from spkid.jobs.archives import ArchiveJobs, set_aside
@@ -60,7 +60,9 @@ class ComputeVadDecision(Program):
             command = [*tool, f"scp:{jobs.list_file}", jobs.wspecifier, "||", "test", "-s", str(jobs.parts.temporary)]
             jobs.run(self.cmd, logs / f"vad_{name}.JOB.log", command)
             failed = jobs.collect(self.min_fraction)
-            write_vad_record(data.root, "energy", dataclasses.asdict(groups[0]))
+            features = read_record(data.root)
+            made = {"feature_type": features.type, "feature_options": features.options}
+            write_vad_record(data.root, "energy", {**dataclasses.asdict(groups[0]), **made})
             jobs.publish("vad.scp")
             given = len(jobs.entries)
             done = given - len(failed)

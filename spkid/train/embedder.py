@@ -1,0 +1,179 @@
+"""Embeddings of single recordings, straight from audio: what the command `spkid` works with."""
+
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spkid.audio import read_audio
+from spkid.data.audio_options import audio_options, compute_features, frame_options, wave_options
+from spkid.data.audio_source import ComputedFeatures, SpeechAudio
+from spkid.data.front_end import FrontEnd
+from spkid.features import FrameOptions, VadOptions, compute_vad
+from spkid.kaldi import InputError
+from spkid.train.embed import DEFAULT_CHUNK_FRAMES, DEFAULT_MIN_FRAMES, embed_utterance
+from spkid.train.experiment import load_final
+
+CPU = torch.device("cpu")
+
+
+class Embedder:
+    """Embeds recordings by the network of an experiment directory, trained or imported.
+
+    Features and the choice of speech are those of the network's training, so that a recording gets the vector that
+    the steps of a recipe would give it; longer ones are averaged over chunks, as steps/extract_xvectors.py does.
+
+    Args:
+        exp_dir: with final.safetensors and final.json.
+        vad: options of the energy-based choice of speech, where the network was trained on speech and nobody recorded
+            how it was found.
+
+    Raises InputError where the network's features cannot be computed from audio.
+    """
+
+    def __init__(self, exp_dir: str | Path, vad: VadOptions | None = None) -> None:
+        self._exp = Path(exp_dir)
+        self._model = load_final(exp_dir)
+        front_end = self._model.front_end
+        if front_end.options is None:
+            raise InputError(
+                f"{self._exp}: nobody recorded how the features of this network were made, so none can be made of "
+                "audio; import it again with --mfcc-config or --fbank-config, or train on features with a feats.json"
+            )
+        self._options = audio_options(front_end.type, front_end.options, f"{self._exp / 'final.json'}, front_end")
+        self._speech = _speech(front_end, vad, self._exp) if "vad" in front_end.transforms else None
+
+    @property
+    def _takes_waveforms(self) -> bool:
+        return self._model.front_end.type == "waveform"
+
+    @property
+    def rate(self) -> float:
+        """Samples per second that the network expects; other recordings are resampled."""
+        return float(wave_options(self._options).rate)
+
+    def embed(self, recording: str) -> np.ndarray:
+        """The embedding (embedding_dim,) float32 of a file, or of anything that may stand in wav.scp.
+
+        Raises InputError for audio that cannot be read, is too short, or holds no speech.
+        """
+        samples, _ = read_audio(recording, rate=self.rate, resample=True)
+        failed: dict[str, str] = {}
+        source: _OneWave | SpeechAudio | ComputedFeatures = _OneWave(recording, samples)
+        speech = self._speech.of(samples) if self._speech is not None else None
+        if speech is not None and not isinstance(self._options, FrameOptions):
+            source, speech = SpeechAudio(source, speech, frame_options(self._options), failed), None
+        if not self._takes_waveforms and not failed:
+            source = ComputedFeatures(self._model.front_end, source, speech, failed)
+        if failed:
+            raise InputError(f"{recording}: {failed[recording]}")
+        vector = self._embed_waveform(source.whole(0)) if self._takes_waveforms else self._embed_features(source)
+        if vector is None:
+            raise InputError(f"{recording}: is too short: not a single frame fits in it")
+        if not np.isfinite(vector).all():
+            raise InputError(f"{recording}: the network's output is not finite")
+        return vector
+
+    def _embed_features(self, source: ComputedFeatures) -> np.ndarray | None:
+        network, frames = self._model.network, int(source.num_frames[0])
+        if frames < 1:
+            return None
+        least = max(DEFAULT_MIN_FRAMES, network.min_frames)
+        return embed_utterance(network, partial(source.rows, 0), frames, CPU, DEFAULT_CHUNK_FRAMES, least)
+
+    def _embed_waveform(self, samples: np.ndarray) -> np.ndarray:
+        """Short waveforms are repeated, as the VoxCeleb trainer does."""
+        network, shift = self._model.network, frame_options(self._options).window_shift
+        least = max(DEFAULT_MIN_FRAMES * shift, network.min_samples)
+        samples = np.resize(samples, max(len(samples), least))
+        chunk = max(DEFAULT_CHUNK_FRAMES * shift, least)
+        rest = len(samples) % chunk
+        if len(samples) > chunk and 0 < rest < least:
+            samples = samples[:-rest]
+        return embed_utterance(network, lambda start, stop: samples[start:stop], len(samples), CPU, chunk, 1)
+
+
+class _OneWave:
+    """One recording in memory, as a source of audio."""
+
+    dims = 1
+
+    def __init__(self, recording: str, samples: np.ndarray) -> None:
+        self.ids, self._samples = [recording], samples
+        self.num_frames = np.array([len(samples)])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, keep: np.ndarray) -> "_OneWave":
+        part = _OneWave("", self._samples)
+        part.ids, part.num_frames = (
+            [one for one, kept in zip(self.ids, keep, strict=True) if kept],
+            self.num_frames[keep],
+        )
+        return part
+
+    def length(self, index: int) -> int:
+        return len(self._samples)
+
+    def rows(self, index: int, start: int, stop: int) -> np.ndarray:
+        return self._samples[start:stop]
+
+    def whole(self, index: int) -> np.ndarray:
+        return self._samples
+
+
+class _EnergySpeech:
+    """Finds speech as compute-vad does, in features of its own."""
+
+    def __init__(self, options: VadOptions, kind: str, feature_options: dict[str, Any]) -> None:
+        self._vad, self._features = (
+            options,
+            audio_options(kind, feature_options, "the features that speech is found in"),
+        )
+
+    def of(self, samples: np.ndarray) -> "_SpeechOf":
+        """The speech of one recording (samples,)."""
+        return _SpeechOf(compute_vad(compute_features(samples, self._features), self._vad))
+
+
+class _SpeechOf:
+    def __init__(self, decisions: np.ndarray) -> None:
+        self._decisions = decisions
+
+    def read(self, utterance: str, frames: int) -> np.ndarray:
+        """Numbers of the frames of speech among `frames`. Raises InputError."""
+        if len(self._decisions) != frames:
+            raise InputError(
+                f"speech is found in {len(self._decisions)} frames but the network's features have {frames}; give "
+                "--vad-config, and train on features of the same frames"
+            )
+        voiced = np.flatnonzero(self._decisions)
+        if not len(voiced):
+            raise InputError("no frame of it is loud enough to be speech")
+        return voiced
+
+
+def _speech(front_end: FrontEnd, given: VadOptions | None, exp: Path) -> _EnergySpeech:
+    record = front_end.vad
+    if record is None:
+        if given is None:
+            raise InputError(
+                f"{exp}: the network was trained on speech alone, but nobody recorded how it was found; give the "
+                "options of compute-vad with --vad-config conf/vad.conf"
+            )
+        return _EnergySpeech(given, front_end.type, front_end.options)
+    if record["method"] != "energy":
+        raise InputError(
+            f"{exp}: the speech of its training was found by {record['method']}, which single recordings cannot go "
+            "through; make a data directory and use the steps of that recipe"
+        )
+    options = VadOptions(**{field.name: record[field.name] for field in fields(VadOptions)})
+    if given not in (None, options):
+        raise InputError(f"{exp}: final.json says how speech was found for the training, otherwise than --vad-config")
+    if record["feature_type"] is None or record["feature_options"] is None:
+        return _EnergySpeech(options, front_end.type, front_end.options)
+    return _EnergySpeech(options, record["feature_type"], record["feature_options"])
