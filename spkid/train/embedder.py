@@ -151,6 +151,8 @@ class _SpeechOf:
                 f"speech is found in {len(self._decisions)} frames but the network's features have {frames}; give "
                 "--vad-config, and train on features of the same frames"
             )
+        if not frames:
+            raise InputError("is too short: not a single frame fits in it")
         voiced = np.flatnonzero(self._decisions)
         if not len(voiced):
             raise InputError("no frame of it is loud enough to be speech")

@@ -64,6 +64,7 @@ def import_checkpoint(
         "loss_left_out": sorted(report.loss_head),
     }
     parameters = count_parameters(network)
+    directory.mkdir(parents=True, exist_ok=True)
     save_final(directory, network, None, front_end, {"model": model}, {"parameters": parameters, "imported": imported})
     return Imported(parameters, report, front_end)
 
