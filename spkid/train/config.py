@@ -278,13 +278,13 @@ class TrainConfig:
     def check_names(self, source: str) -> None:
         """Raise InputError, naming the file, for a network, a loss or an option that does not exist. Starts torch."""
         from spkid.nnet import LOSSES, NETWORKS, loss_options, network_options
+        from spkid.train.objective import compares
 
         try:
             if self.model.get("name") != INITIAL:  # of which the options are looked at when it is opened
-                sizes = ("input_dim", "num_classes")
-                _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=sizes)
+                _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
             _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
-            self._check_agreement(LOSSES[self.loss["name"]].partition(":")[0] == "spkid.nnet.metric_losses")
+            self._check_agreement(compares(self.loss["name"]))
             if self.margin_schedule.full_epoch and "margin_warmup" not in loss_options(self.loss["name"]):
                 raise InputError(f"margin_schedule needs a loss with a margin that can grow, not {self.loss['name']}")
             if self.margin_schedule.full_epoch and self.loss.get("margin_warmup"):

@@ -21,7 +21,7 @@ from spkid.train.feeds import training_feed, validation_feed
 from spkid.train.initialization import InitialModel, open_initial
 from spkid.train.inputs import input_files
 from spkid.train.loop import Training, train
-from spkid.train.objective import build_objective
+from spkid.train.objective import build_objective, compares
 from spkid.train.schedules import options as schedule_options
 from spkid.train.training_set import TrainingSet, load_training_set
 
@@ -92,6 +92,7 @@ def assemble(
 
     Raises InputError for what does not fit.
     """
+    check_shares(config, processes)
     torch.manual_seed(config.seed)
     try:
         network = build_network(config.model, data.front_end.dims).to(device).train()
@@ -106,28 +107,28 @@ def assemble(
     evaluation = Evaluation(config.validation, device, development=data.development)
     if data.valid_source is not None:
         evaluation.held_out = validation_feed(config, data, network, objective.compares)
-    if (objective.compares and config.data.micro_batches != processes.count) or (
-        config.data.sampler == "hard_negatives" and processes.count > 1
-    ):
-        refuse_shares(config, processes.count)
     opening = (
         f"Model has {count_parameters(network)} parameters, the loss {count_parameters(objective.criterion)}; "
         f"{len(data.source)} utterances of {len(data.speakers)} speakers"
     )
+    if data.valid_source is not None and evaluation.held_out is None:
+        opening += "; no validation: no two speakers have enough held-out utterances to be compared"
     if initial is not None:
         opening += "; " + initial.load_into(network, objective.criterion, data.speakers)
     check_watched(config, evaluation)
     return Training(config, network, objective, feed, evaluation, processes, device, opening)
 
 
-def refuse_shares(config: TrainConfig, processes: int) -> None:
-    """Raise InputError for a loss between utterances whose batch is not one micro-batch a process."""
-    if config.data.sampler == "hard_negatives":
-        raise InputError("data.sampler hard_negatives compares the utterances of one process; start only one")
-    raise InputError(
-        f"the loss {config.loss['name']} compares all utterances of a batch: it cannot be accumulated. "
-        f"data.micro_batches is {config.data.micro_batches}, but must be the number of processes, here {processes}"
-    )
+def check_shares(config: TrainConfig, processes: Processes) -> None:
+    """Raise InputError for batches that these processes cannot share."""
+    processes.share(config.data.micro_batches)
+    if config.data.sampler == "hard_negatives" and processes.count > 1:
+        raise InputError("data.sampler hard_negatives chooses from one process's embeddings: start only one")
+    if compares(config.loss["name"]) and config.data.micro_batches != processes.count:
+        raise InputError(
+            f"the loss {config.loss['name']} compares all utterances of a batch, which cannot be accumulated: "
+            f"data.micro_batches is {config.data.micro_batches}, but must be the number of processes, {processes.count}"
+        )
 
 
 def check_watched(config: TrainConfig, evaluation: Evaluation) -> None:
