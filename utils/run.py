@@ -16,7 +16,8 @@ Example: utils/run.py --max-jobs-run 2 JOB=1:4 exp/log/count.JOB.log wc -l data/
 
 --max-jobs-run N   so many jobs at a time (default: what the cores allow)
 --num-threads N    cores that one job uses (default 1; sets OMP_NUM_THREADS)
---pick failed      only those of the jobs whose log does not end in success
+--retries N        jobs that failed run again, up to N times
+--pick W           all, failed (those that came to a bad end before), incomplete (failed, killed or never started)
 --mem, --time, --gpu and any other option with a value are for launchers on a cluster and change nothing here.
 """
 

@@ -5,48 +5,47 @@ import signal
 import subprocess
 import time
 
-from spkid.jobs.launcher import ArrayJob
+from spkid.jobs.array_job import ArrayJob
+from spkid.jobs.calls import Call
+from spkid.jobs.signals import interrupt_on_signals
 
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE = 5.0  # seconds between the request to end and the end
 
 
-def run_here(job: ArrayJob) -> None:
+def run_here(job: ArrayJob, call: Call) -> dict[int, str]:
     """Runs all jobs, as many at a time as `--max-jobs-run` says or the cores allow; returns when all have ended.
 
     Each job leads a process group of its own. Ctrl-C and SIGTERM end all of them, then the launcher, with that signal's
-    status. Inheritable descriptors (a step's lock) are handed on.
+    status. Inheritable descriptors (a step's lock) are handed on. Returns what ended jobs from outside, by number.
     """
     at_once = job.at_once(max(1, len(os.sched_getaffinity(0)) // job.threads))
+    job.prepare(call.launcher)
     waiting = list(reversed(job.jobs))
-    running: dict[int, subprocess.Popen] = {}
-    for number in ENDING_SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
-            signal.signal(number, _interrupt)
+    running: dict[int, int] = {}  # process -> job
+    reasons: dict[int, str] = {}
+    interrupt_on_signals()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
+                number = waiting.pop()
                 process = subprocess.Popen(
-                    ["bash", str(job.script), str(waiting.pop())],
+                    ["bash", str(job.script), str(number)],
                     stdin=subprocess.DEVNULL,
                     process_group=0,
                     close_fds=False,
                 )
-                running[process.pid] = process
-            pid, _ = os.waitpid(-1, 0)
-            running.pop(pid, None)
+                running[process.pid] = number
+            pid, status = os.waitpid(-1, 0)
+            number = running.pop(pid, None)
+            if number is not None and os.WIFSIGNALED(status):
+                reasons[number] = f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}"
     except KeyboardInterrupt as interrupt:
         _end(running)
         raise SystemExit(128 + interrupt.args[0]) from None
+    return reasons
 
 
-def _interrupt(number, _frame):
-    for other in ENDING_SIGNALS:
-        signal.signal(other, signal.SIG_IGN)  # a second one must not keep us from ending the jobs
-    raise KeyboardInterrupt(number)
-
-
-def _end(running: dict[int, subprocess.Popen]) -> None:
+def _end(running: dict[int, int]) -> None:
     deadline = time.monotonic() + GRACE
     for request in (signal.SIGTERM, signal.SIGKILL):
         for pid in running:

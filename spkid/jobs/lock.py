@@ -32,7 +32,7 @@ class Lock:
         told = False
         while not self._try():
             owner = self._owner()
-            if owner is None or owner["host"] != socket.gethostname() or _start_time(owner["pid"]) == owner["started"]:
+            if owner is None or owner["host"] != socket.gethostname() or start_time(owner["pid"]) == owner["started"]:
                 os.close(self.descriptor)
                 raise InputError(f"{self.path.parent} is in use by {_describe(owner)}; wait for it or stop it")
             if not told:
@@ -43,7 +43,7 @@ class Lock:
         owner = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "started": _start_time(os.getpid()),
+            "started": start_time(os.getpid()),
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
             "command": shlex.join(sys.argv),
         }
@@ -85,7 +85,7 @@ def _describe(owner: dict | None) -> str:
     return f"process {owner['pid']} on {owner['host']} since {owner['since']} ({owner['command']})"
 
 
-def _start_time(pid: int) -> str | None:
+def start_time(pid: int) -> str | None:
     """When process `pid` started, in the kernel's ticks: a later process may have its number. None if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

@@ -1,7 +1,10 @@
 """The log of a job, in Kaldi's form: `# command`, host and start time first; elapsed time and exit code last."""
 
 import os
+import time
 from pathlib import Path
+
+NO_CODE = "# Ended (no code) at"
 
 
 def succeeded(log: str | os.PathLike) -> bool:
@@ -21,10 +24,19 @@ def last_lines(log: str | os.PathLike, count: int = 10) -> list[str]:
     return [line for line in _tail(log) if line.strip() and not line.startswith("# ") and line != "#"][-count:]
 
 
+def note_end(log: str | os.PathLike, reason: str) -> None:
+    """Closes the log of a job that could not do so itself."""
+    with open(log, "a", encoding="utf-8") as stream:
+        stream.write(f"\n{NO_CODE} {time.strftime('%Y-%m-%d %H:%M:%S')}: it {reason}\n")
+
+
 def last_words(log: str | os.PathLike) -> str:
     """The last line that the job itself wrote, or what is to be said in its place."""
     if not Path(log).exists():
         return "nothing (the job has not started)"
+    lines = _tail(log)
+    if lines and lines[-1].startswith(NO_CODE):
+        return lines[-1].partition(": ")[2]
     return next(iter(last_lines(log, 1)), "nothing")
 
 

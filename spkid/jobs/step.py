@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Self
 
 from spkid import __version__
+from spkid.jobs.array_job import ArrayJob, ranges
+from spkid.jobs.calls import end_orphans, record_of
 from spkid.jobs.fingerprints import fingerprint
 from spkid.jobs.lock import Lock
 from spkid.jobs.logs import has_ended, last_words, succeeded
@@ -65,6 +67,7 @@ class Step:
         self._started = time.time()
         self._lock = Lock(self.outdir / ".lock").acquire()
         try:
+            self._end_orphans()
             self._input_fingerprints = self._fingerprints(self.inputs)
             self._compare()
         except BaseException:
@@ -101,10 +104,13 @@ class Step:
             return
         log = Path(log)
         log.parent.mkdir(parents=True, exist_ok=True)
-        words = [*_launcher(cmd), f"JOB={_ranges(numbers)}", str(log), *map(str, command)]
+        words = [*_launcher(cmd), f"JOB={ranges(numbers)}", str(log), *map(str, command)]
         tools = str(Path(sys.executable).parent)  # of this environment, also where it is not activated
         environment = {**os.environ, "PATH": tools + os.pathsep + os.environ.get("PATH", os.defpath)}
         logs = {number: Path(str(log).replace("JOB", str(number))) for number in numbers}
+        record = record_of(ArrayJob(str(log), [], numbers)).resolve()
+        with atomic_write(self._calls) as stream:
+            stream.write(f"{record}\n")
         for old in logs.values():
             old.unlink(missing_ok=True)  # what it says is about another run
         try:
@@ -161,6 +167,18 @@ class Step:
                     ended = now
                     left = (time.monotonic() - started) / ended * (len(logs) - ended)
                     self.say(f"{ended} of {len(logs)} jobs have ended, about {left:.0f} s left")
+
+    @property
+    def _calls(self) -> Path:
+        """Names the record of the launcher's call that writes here: jobs on other machines cannot hold the lock."""
+        return self.outdir / ".call"
+
+    def _end_orphans(self) -> None:
+        try:
+            record = self._calls.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return
+        end_orphans(record, launcher_is_gone=True)  # it would hold the lock
 
     def _fingerprints(self, paths: list[Path]) -> dict[str, str]:
         # relative to outdir: a tree that was moved as a whole is still done
@@ -229,17 +247,6 @@ def _launcher(cmd: str) -> list[str]:
     if program.suffix == ".py" and program.is_file():
         return [sys.executable, str(program), *words[1:]]
     return words
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """`1:4` for 1, 2, 3, 4; `1,3:4` for 1, 3, 4."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(f"{first}:{last}" if last > first or len(runs) == 1 else f"{first}" for first, last in runs)
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spkid.jobs.launcher import parse
+from spkid.jobs.array_job import parse
 from spkid.kaldi import InputError
 from tests.shared import REPOSITORY
 
@@ -148,7 +148,7 @@ def test_command_line():
         (["x.log"], "a log file and a command are needed"),
         (["--max-jobs-run", "0", "x.log", "true"], "at least 1"),
         (["--num-threads", "many", "x.log", "true"], "at least 1"),
-        (["--pick", "some", "JOB=1:2", "x.JOB.log", "true"], "--pick is all or failed"),
+        (["--pick", "some", "JOB=1:2", "x.JOB.log", "true"], "--pick is one of all, failed, incomplete"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence(tmp_path, words, sentence):

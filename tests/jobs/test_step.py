@@ -13,7 +13,7 @@ import time
 import pytest
 
 from spkid.jobs import Step
-from spkid.jobs import step as steps
+from spkid.jobs.array_job import ranges
 from spkid.jobs.lock import Lock
 from spkid.kaldi import InputError
 
@@ -145,6 +145,7 @@ def test_the_lock_is_free_after_the_block(here):
 
 HOLDER = """
 import subprocess, sys, time
+from spkid.jobs.array_job import ranges
 from spkid.jobs.lock import Lock
 lock = Lock("lock").acquire()
 job = "import time; time.sleep(1.5); open('finished', 'w')"
@@ -178,7 +179,7 @@ def test_jobs_run_and_a_failed_one_is_named(here):
 
 
 def test_a_long_step_says_how_far_it_has_come(here, capfd, monkeypatch):
-    monkeypatch.setattr(steps, "SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr("spkid.jobs.step.SECONDS_BETWEEN_LOOKS", 0.05)
     with make_step() as step:
         step.run_jobs("utils/run.py --max-jobs-run 1", 2, "log/a.JOB.log", ["sleep", "0.5"])
     assert "1 of 2 jobs have ended" in capfd.readouterr().out
@@ -234,5 +235,5 @@ def test_jobs_of_a_killed_step_end_before_the_next_run_begins(here):
 
 
 def test_ranges_of_jobs():
-    assert [steps._ranges(jobs) for jobs in ([1, 2, 3], [5], [1, 3, 4], [7, 5])] == ["1:3", "5:5", "1,3:4", "5,7"]
-    assert all(re.fullmatch(r"[\d:,]+", steps._ranges(jobs)) for jobs in ([1], [2, 9]))
+    assert [ranges(jobs) for jobs in ([1, 2, 3], [5], [1, 3, 4], [7, 5])] == ["1:3", "5", "1,3:4", "5,7"]
+    assert all(re.fullmatch(r"[\d:,]+", ranges(jobs)) for jobs in ([1], [2, 9]))
