@@ -57,17 +57,16 @@ class UtteranceReader:
 
     def num_samples(self, utterance: str) -> int:
         """Length of the utterance at the rate wanted. Raises InputError, naming the utterance and the file."""
-        recording, start, stop, _ = self._find(utterance)
-        return resampled_length(stop - start, recording.rate, self._prepare.rate_for(recording.rate, recording.name))
+        recording, start, stop, _, rate = self._find(utterance)
+        return resampled_length(stop - start, recording.rate, rate)
 
     def read(self, utterance: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Samples [start, stop) of the utterance (default: to its end) at the rate wanted, (samples,) float32 in +-1.
 
         Raises InputError, naming the utterance and the file.
         """
-        recording, first, last, channel = self._find(utterance)
+        recording, first, last, channel, rate = self._find(utterance)
         try:
-            rate = self._prepare.rate_for(recording.rate, recording.name)
             available = resampled_length(last - first, recording.rate, rate)
             stop = available if stop is None else stop
             if not 0 <= start <= stop <= available:
@@ -85,19 +84,21 @@ class UtteranceReader:
         except InputError as error:
             raise InputError(f"utterance {utterance}: {error}") from None
 
-    def _find(self, utterance: str) -> tuple[Recording, int, int, int]:
-        """The recording of an utterance, the samples [start, stop) of it, and the channel (-1: as the options say)."""
+    def _find(self, utterance: str) -> tuple[Recording, int, int, int, float]:
+        """The recording of an utterance, the samples [start, stop) of it, the channel (-1: the options'), the rate."""
         self.require(utterance)
         try:
             if self._segments is None:
                 recording = self._open(utterance)
-                return recording, 0, recording.num_samples, -1
+                rate = self._prepare.rate_for(recording.rate, recording.name)
+                return recording, 0, recording.num_samples, -1, rate
             path = self.data_dir / "segments"
             segment = parse_segment(utterance, self._segments[utterance], str(path))
             if segment.recording not in self._scripts:
                 raise InputError(f"{path}: its recording {segment.recording} is not in wav.scp: add it")
             recording = self._open(segment.recording)
-            return recording, *segment_bounds(recording, segment, SegmentLimits()), segment.channel
+            start, stop = segment_bounds(recording, segment, SegmentLimits())
+            return recording, start, stop, segment.channel, self._prepare.rate_for(recording.rate, recording.name)
         except InputError as error:
             raise InputError(f"utterance {utterance}: {error}") from None
 

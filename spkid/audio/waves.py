@@ -215,8 +215,8 @@ class Preparation:
         allowed = self.options.allow_downsample if rate > wanted else self.options.allow_upsample
         if not allowed:
             raise InputError(
-                f"{name}: is sampled at {rate:g} Hz, {wanted:g} Hz is wanted: --{option}=true resamples it, "
-                "or set the sampling frequency to the data's"
+                f"{name}: is sampled at {rate:g} Hz, {wanted:g} Hz is wanted: --{option}=true (in a recipe "
+                f"features.options.{option.replace('-', '_')}) resamples it, or set the sampling frequency to the data's"
             )
         if rate not in self._said:
             self._said.add(rate)

@@ -23,7 +23,7 @@ class NoiseFiles:
 
     Args:
         directory: a data directory (wav.scp, perhaps segments and utt2dur).
-        rate: samples per second of the signals; files of a higher rate are resampled.
+        rate: samples per second of the signals; files of another rate are resampled.
         snr: least and greatest ratio in dB; each file draws its own.
         files: least and greatest number of files.
 
@@ -59,7 +59,7 @@ def open_augmentation_audio(directory: str, rate: float) -> AudioSource:
     if not os.path.isfile(Path(directory) / "wav.scp"):
         raise InputError(f"{directory}: is no data directory with audio: there is no wav.scp in it")
     failed: dict[str, str] = {}
-    source = AudioSource(directory, WaveOptions(rate, allow_downsample=True), failed=failed, exact=True)
+    source = AudioSource(directory, WaveOptions(rate, allow_downsample=True, allow_upsample=True), failed=failed, exact=True)
     for reason in list(failed.values())[:3]:
         warn(f"{directory}: {reason}")
     if not source.ids:
