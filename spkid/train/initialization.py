@@ -29,7 +29,8 @@ def initial_files(model: str, source: str) -> list[Path]:
     """The files that a training which starts from them depends on."""
     if not model:
         return []
-    return [Path(model)] if source else [Path(model) / name for name in (WEIGHTS, DESCRIPTION, SPEAKERS)]
+    path = Path(model)
+    return [path] if source or path.is_file() else [path / name for name in (WEIGHTS, DESCRIPTION, SPEAKERS)]
 
 
 @dataclass
@@ -123,6 +124,8 @@ def open_initial(model: str, source: str, section: dict[str, Any], directory: Pa
     Raises InputError for what is not there, cannot be read, or is another network than `section` says.
     """
     where = Path(model)
+    if where.resolve() == directory.resolve():
+        raise InputError(f"initial_model is {model}, the directory that is trained into; choose another one for it")
     if source:
         from spkid.train.imports import import_checkpoint  # torch
 
