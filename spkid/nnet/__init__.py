@@ -18,6 +18,7 @@ from spkid.nnet.registry import (
     count_parameters,
     loss_options,
     network_options,
+    takes_lengths,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "count_parameters",
     "loss_options",
     "network_options",
+    "takes_lengths",
 ]

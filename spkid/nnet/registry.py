@@ -108,6 +108,11 @@ def network_options(name: str) -> dict[str, Any]:
     return _options(_find("network", NETWORKS, name))
 
 
+def takes_lengths(name: str) -> bool:
+    """Whether a network can be told how many frames of each row of a padded batch count (`masking.py`)."""
+    return getattr(_find("network", NETWORKS, name), "takes_lengths", False)
+
+
 def loss_options(name: str) -> dict[str, Any]:
     """The options of a loss and their defaults, as `network_options`."""
     return _options(_find("loss", LOSSES, name))

@@ -10,19 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spkid.data.division import cut_batches, divide, open_for_front_end
+from spkid.data.division import Batching, cut_batches, divide, open_for_front_end
 from spkid.kaldi import InputError
 from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter, read_id_map, read_table, write_id_map
 from spkid.train.embed import embed_utterance, pad
 from spkid.train.experiment import load_final, read_description
-from spkid.train.extraction import ExtractionSettings, Extractor
+from spkid.train.extraction import Extractor
+from spkid.train.extraction_options import ExtractionOptions
 from spkid.train.run import train_from_directory
 from tests.shared import REPOSITORY
 from tests.train.test_training import config
 from tests.train.toy import make_data
 
 torch.set_num_threads(1)
-SETTINGS = ExtractionSettings(chunk_frames=100, min_frames=25)
+OPTIONS = ExtractionOptions(chunk_size=100)
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +35,8 @@ def work(tmp_path_factory):
     return work
 
 
-class Frames(list):
-    """As much of a FeatureSource as the division looks at."""
-
-    @property
-    def ids(self):
-        return [f"u{index:02d}" for index in range(len(self))]
-
-    @property
-    def num_frames(self):
-        return np.array(self)
-
-
 def embeddings(extractor, batch):
-    return dict(extractor.embed(batch))
+    return dict(extractor.embed([batch]))
 
 
 def test_a_loaded_network_is_the_one_that_was_trained(work):
@@ -60,19 +49,19 @@ def test_a_loaded_network_is_the_one_that_was_trained(work):
 
 @given(
     frames=st.lists(st.integers(1, 12), min_size=1, max_size=40),
-    batch_size=st.integers(1, 6),
-    chunk_frames=st.integers(1, 40),
+    batching=st.builds(Batching, st.integers(1, 6), st.integers(1, 40), st.sampled_from([0.0, 0.2, 1.0])),
     jobs=st.integers(1, 9),
 )
 @settings(max_examples=150, deadline=None)
-def test_batches_are_cut_before_the_jobs(frames, batch_size, chunk_frames, jobs):
-    source = Frames(frames)
-    batches = cut_batches(source, batch_size, chunk_frames)
+def test_batches_are_cut_before_the_jobs(frames, batching, jobs):
+    ids = [f"u{index:02d}" for index in range(len(frames))]
+    batches = cut_batches(ids, np.array(frames), batching)
     assert sorted(index for batch in batches for index in batch) == list(range(len(frames)))
     for batch in batches:
-        assert len({frames[index] for index in batch}) == 1
-        assert len(batch) <= batch_size
-        assert len(batch) == 1 or sum(frames[index] for index in batch) <= chunk_frames
+        lengths = [frames[index] for index in batch]
+        assert max(lengths) <= (1 + batching.padding) * min(lengths)
+        assert len(batch) <= batching.utterances
+        assert len(batch) == 1 or len(batch) * max(lengths) <= batching.frames
     jobs = min(jobs, len(batches))
     shares = divide(batches, np.array(frames), jobs)
     assert len(shares) == jobs
@@ -119,7 +108,7 @@ def test_each_utterance_that_fails_says_why(tmp_path, work):
     write_id_map(str(data / "feats.scp"), feats)
     ids = list(read_id_map(str(data / "utt2spk")))
     result = {}
-    extractor = Extractor(work / "exp", data, ids, SETTINGS)
+    extractor = Extractor(work / "exp", data, ids, OPTIONS)
     for utterance in ids:
         result |= embeddings(extractor, [utterance])
     assert "no frame of speech" in str(result["spk00-utt00"])
@@ -131,9 +120,9 @@ def test_each_utterance_that_fails_says_why(tmp_path, work):
 def test_short_utterances_are_padded_or_refused(tmp_path, work):
     data = make_data(tmp_path / "test", speakers=1, utterances=2, frames=(8, 12))
     ids = list(read_id_map(str(data / "utt2spk")))
-    padded = embeddings(Extractor(work / "exp", data, ids, SETTINGS), ids)
+    padded = embeddings(Extractor(work / "exp", data, ids, OPTIONS), ids)
     assert all(vector.shape == (16,) for vector in padded.values())
-    refused = embeddings(Extractor(work / "exp", data, ids, ExtractionSettings(100, 25, pad_input=False)), ids)
+    refused = embeddings(Extractor(work / "exp", data, ids, ExtractionOptions(100, 25, pad_input=False)), ids)
     for utterance in ids:
         assert "fewer than the 25 that are needed" in str(refused[utterance])
 
@@ -194,6 +183,17 @@ def test_the_number_of_jobs_changes_no_digit(work):
     again = extract("--nj", 2, work / "exp", work / "test", work / "xvectors3")
     assert again.returncode == 0
     assert "done already" in again.stdout
+
+
+def test_one_by_one_gives_the_same_embeddings(work):
+    batched, single = work / "batched", work / "single"
+    assert extract("--nj", 1, work / "exp", work / "test", batched).returncode == 0
+    assert extract("--nj", 2, "--batch-size", 1, work / "exp", work / "test", single).returncode == 0
+    lists = [len(line.split()) for line in (batched / "log" / "extract_xvectors.1.log").read_text().splitlines()]
+    assert lists
+    for key, vector in read_table(f"scp:{single}/xvector.scp", VECTOR):
+        expected = dict(read_table(f"scp:{batched}/xvector.scp", VECTOR))[key]
+        np.testing.assert_allclose(vector, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_too_few_embeddings_fail_the_step(tmp_path, work):
