@@ -10,7 +10,7 @@ freeze_epochs: 2                    # only the loss learns at first
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +42,14 @@ class InitialModel:
         model: the configuration's section `model` that builds the network.
         front_end: how its features are made.
         speakers: of its training in the order of the loss's classes; None where nobody recorded them.
+        guesses: of a published checkpoint, sentences on what its file does not tell and was assumed.
     """
 
     directory: Path
     model: dict[str, Any]
     front_end: FrontEnd
     speakers: list[str] | None
+    guesses: list[str] = field(default_factory=list)
 
     def check_front_end(self, own: FrontEnd, data_dir: str | Path) -> None:
         """Refuse training features that are not those of the network (InputError naming the first difference)."""
@@ -83,7 +85,8 @@ class InitialModel:
         except Exception as error:  # safetensors and torch have their own kinds
             raise InputError(f"{path}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
         head = {name.removeprefix(LOSS_PREFIX): one for name, one in weights.items() if name.startswith(LOSS_PREFIX)}
-        return f"begins with {self.directory} ({self.model['name']}), {self._load_head(head, criterion, speakers)}"
+        body = ", ".join([f"begins with {self.directory} ({self.model['name']})", *self.guesses])
+        return f"{body}, {self._load_head(head, criterion, speakers)}"
 
     def _load_head(self, head: dict[str, torch.Tensor], criterion: torch.nn.Module, speakers: Sequence[str]) -> str:
         own = criterion.state_dict()
@@ -146,7 +149,8 @@ def open_initial(model: str, source: str, section: dict[str, Any], directory: Pa
         speakers = None
     stored = description["config"]["model"]
     _check_agreement(section, stored, where)
-    return InitialModel(where, stored, front_end, speakers)
+    guesses = description.get("imported", {}).get("guesses", [])
+    return InitialModel(where, stored, front_end, speakers, guesses)
 
 
 def _check_agreement(section: dict[str, Any], stored: dict[str, Any], where: Path) -> None:

@@ -61,6 +61,24 @@ def test_numbers_without_a_point_are_numbers(tmp_path):
         ("- a list", "must be keys and values"),
         ("features: {type: mfcc}\nschedule: {name: step, step_epochs: 0}", r"schedule\.step_epochs must be positive"),
         ("features: {type: mfcc}\nclip_norm: .inf", "'clip_norm' must be a finite number"),
+        ("features: {type: mfcc}\naveraging: {ema_decay: 1}", r"averaging\.ema_decay must lie between 0 and 1"),
+        ("features: {type: mfcc}\naveraging: {ema_decay: 0.9, last_epochs: 2}", "ema_decay or last_epochs, not both"),
+        ("features: {type: mfcc}\npatience: {watch: train_loss}", r"patience\.watch 'train_loss'"),
+        (
+            "features: {type: mfcc}\npatience: {keep: best}\naveraging: {last_epochs: 3}",
+            r"patience\.keep best and averaging\.last_epochs exclude each other",
+        ),
+        ("features: {type: mfcc}\nfreeze_epochs: 2", "freeze_epochs is given, but there is no initial_model"),
+        ("features: {type: mfcc}\nmodel: {name: initial}", "there is no initial_model to start from"),
+        (
+            "features: {type: mfcc}\nmargin_schedule: {start_epoch: 4, full_epoch: 3}",
+            r"margin_schedule\.full_epoch \(3\) must lie behind start_epoch \(4\)",
+        ),
+        ("features: {type: mfcc}\nmargin_schedule: {full_epoch: 3}", "needs a loss with a margin .* not softmax"),
+        (
+            "features: {type: mfcc}\nmargin_schedule: {full_epoch: 3}\nloss: {name: am_softmax, margin_warmup: 0.1}",
+            r"by margin_schedule or by loss\.margin_warmup, not by both",
+        ),
     ],
 )
 def test_every_mistake_is_one_sentence_with_the_file(tmp_path, text, sentence):
@@ -118,3 +136,9 @@ def test_the_shapes_of_schedules():
     assert warm[:20] == sorted(warm[:20])
     assert warm[0] < 0.1
     assert set(warm[20:]) == {1.0}
+
+
+def test_an_initial_model_is_the_network_unless_another_is_named():
+    assert config_from_dict({**MINIMAL, "initial_model": "exp/first"}, "x").model == {"name": "initial"}
+    named = {**MINIMAL, "initial_model": "exp/first", "model": {"name": "xvector"}}
+    assert config_from_dict(named, "x").model == {"name": "xvector"}
