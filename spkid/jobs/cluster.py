@@ -19,8 +19,10 @@ from spkid.kaldi import InputError
 LISTING_SECONDS = (0.2, 5.0)  # between two looks at the exit codes: at first, and at most
 ENGINE_SECONDS = (1.0, 15.0)  # between two questions to the engine
 SUBMISSION_SECONDS = (2.0, 30.0)  # between two attempts to submit what the engine had no room for
+ACCOUNT_SECONDS = (2.0, 10.0)  # between two questions to the accounting
 EXPLAINED_PATIENCE = 3.0  # for an exit code to appear where the engine says that the job was ended by force
-UNEXPLAINED_PATIENCE = 30.0  # where it has merely ended: a network file system may show its files late
+UNACCOUNT_SECONDS = (2.0, 10.0)  # between two questions to the accounting
+EXPLAINED_PATIENCE = 30.0  # where it has merely ended: a network file system may show its files late
 CANCELLING_SECONDS = 90.0  # for the engine to confirm that cancelled jobs have ended
 COMMAND_SECONDS = 120.0  # for one of the engine's commands
 
@@ -171,6 +173,7 @@ class ClusterRun:
         self._missed: dict[int, float] = {}  # job -> since when the engine has it no longer
         self._told: set[str] = set()
         self._listing, self._asking = _Pause(LISTING_SECONDS), _Pause(ENGINE_SECONDS)
+        self._explaining = _Pause(ACCOUNT_SECONDS)
         self._submitting = _Pause(SUBMISSION_SECONDS)
         self._limit = self._most = 0  # tasks of one array, ever and at the moment; 0: not asked yet
 
@@ -249,10 +252,24 @@ class ClusterRun:
             probe.unlink()
         return self.job.exit_codes()
 
+    def _explain(self) -> None:
+        """Asks the accounting about jobs that the engine has no longer and of whose end nothing is known."""
+        missing = self._missed.keys() - self.reasons.keys()
+        tasks = {
+            number: (submission.identifier, index)
+            for submission in self.submissions
+            for index, number in submission.tasks.items()
+            if number in missing
+        }
+        if not tasks or not self._explaining.is_over():
+            return
+        accounts = self.engine.accounts(sorted({identifier for identifier, _ in tasks.values()}))
+        self.reasons |= {number: accounts[task] for number, task in tasks.items() if task in accounts}
+        self._explaining.again()
+
     def _settle(self, codes: dict[int, int], states: dict[tuple[str, int], TaskState] | None) -> set[int]:
         """Closes the jobs that have ended; returns those with a bad code that the engine has not confirmed."""
         unconfirmed = set()
-        lost: dict[int, tuple[str, int]] = {}
         for submission in self.submissions:
             if not submission.left:
                 continue
@@ -275,15 +292,10 @@ class ClusterRun:
                     elif number in codes:
                         self._close(submission, number, state.why)
                     elif self._is_given_up(number, state.why):
-                        lost[number] = (submission.identifier, index)
-        if lost:
-            accounts = self.engine.accounts(sorted({identifier for identifier, _ in lost.values()}))
-            for submission in self.submissions:
-                for number in lost.keys() & submission.left:
-                    unknown = f"{self.engine.name} has it no longer, and does not say what became of it"
-                    reason = self.reasons.get(number) or accounts.get(lost[number]) or unknown
-                    self._close(submission, number, reason)
+                        unknown = f"{self.engine.name} has it no longer, and does not say what became of it"
+                        self._close(submission, number, self.reasons.get(number, unknown))
         if self._missed:
+            self._explain()
             self._asking.reset()
             self._asking.again()
         return unconfirmed
@@ -317,6 +329,7 @@ def run_on(engine: Engine, job: ArrayJob, call: Call) -> dict[int, str]:
     engine.use(job)
     prologue = f"{engine.prologue}\n{script_environment()}"
     job.prepare(call.launcher, prologue, engine.run_line(job))
+    output_of(job).unlink(missing_ok=True)
     interrupt_on_signals()
     try:
         return ClusterRun(engine, job, call).run()
