@@ -211,12 +211,12 @@ class Preparation:
         wanted = self.options.rate
         if wanted is None or rate == wanted:
             return float(rate)
-        option = "allow-downsample" if rate > wanted else "allow-upsample"
+        option = "allow_downsample" if rate > wanted else "allow_upsample"
         allowed = self.options.allow_downsample if rate > wanted else self.options.allow_upsample
         if not allowed:
             raise InputError(
-                f"{name}: is sampled at {rate:g} Hz, {wanted:g} Hz is wanted: --{option}=true (in a recipe "
-                f"features.options.{option.replace('-', '_')}) resamples it, or set the sampling frequency to the data's"
+                f"{name}: is sampled at {rate:g} Hz, {wanted:g} Hz is wanted: --{option.replace('_', '-')}=true (in a "
+                f"recipe features.options.{option}) resamples it, or set the sampling frequency to the data's"
             )
         if rate not in self._said:
             self._said.add(rate)

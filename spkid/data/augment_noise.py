@@ -59,7 +59,8 @@ def open_augmentation_audio(directory: str, rate: float) -> AudioSource:
     if not os.path.isfile(Path(directory) / "wav.scp"):
         raise InputError(f"{directory}: is no data directory with audio: there is no wav.scp in it")
     failed: dict[str, str] = {}
-    source = AudioSource(directory, WaveOptions(rate, allow_downsample=True, allow_upsample=True), failed=failed, exact=True)
+    options = WaveOptions(rate, allow_downsample=True, allow_upsample=True)
+    source = AudioSource(directory, options, failed=failed, exact=True)
     for reason in list(failed.values())[:3]:
         warn(f"{directory}: {reason}")
     if not source.ids:
