@@ -4,7 +4,7 @@
     network = pretrained.load("avg_model.pt", source="wespeaker")
     embedding = network(features)              # (1, frames, 80), made as network.front_end says
 
-`published.py` says for each source which networks it has, how their sizes follow from their keys and shapes, and what
+`published/` says for each source which networks it has, how their sizes follow from their keys and shapes, and what
 their keys are called here.
 """
 
@@ -80,6 +80,8 @@ def load(
         inferred = published.infer(encoder, guesses)
     except KeyError as error:
         raise ValueError(f"{source} {published.name}: the file lacks {error.args[0]}") from None
+    if "pooling" in options and "pooling_options" not in options:
+        inferred.pop("pooling_options", None)  # they were another pooling's
     report.guesses = [sentence for option, sentence in guesses.items() if option not in options]
     inferred_name = inferred.pop("name", published.name)
     report.name, report.options = name or inferred_name, {**inferred, **options}

@@ -106,6 +106,7 @@ class ResNet(nn.Module):
     Args:
         channels: width of the first stage, m.
         pooling, pooling_options: over the frequencies of all channels, (batch, channels * frequencies, frames).
+        second_layer: ReLU, batch normalisation and another affine layer behind the first; the embedding is its output.
     """
 
     takes_lengths = True
@@ -118,6 +119,7 @@ class ResNet(nn.Module):
         channels: int = 32,
         pooling: str = "statistics",
         pooling_options: dict[str, Any] | None = None,
+        second_layer: bool = False,
     ) -> None:
         super().__init__()
         block = BasicBlock if self.depth < 50 else Bottleneck
@@ -140,13 +142,18 @@ class ResNet(nn.Module):
             pooling_options = TSTP if pooling_name(pooling) == "statistics" else {}
         self.pooling = build_pooling(pooling, channels=width * frequencies, **pooling_options)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)
+        if second_layer:
+            norm = nn.BatchNorm1d(embedding_dim, affine=False)
+            self.second = nn.Sequential(nn.ReLU(), norm, nn.Linear(embedding_dim, embedding_dim))
+        else:
+            self.second = nn.Identity()
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)
         mask = frame_mask(lengths, x.shape[1], x.device)
         x = hide(x.transpose(1, 2), mask).unsqueeze(1)
         x, mask = run_stages(self.stages, torch.relu(self.bn1(self.conv1(x))), mask)
-        return self.embedding(self.pooling(x.flatten(1, 2), mask).to(x.dtype))
+        return self.second(self.embedding(self.pooling(x.flatten(1, 2), mask).to(x.dtype)))
 
 
 class ResNet18(ResNet):

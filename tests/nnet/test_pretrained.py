@@ -1,12 +1,13 @@
 """Importers: what is read, what is refused, and what is said about the rest."""
 
 import pickle
+import re
 import warnings
 
 import pytest
 import torch
 
-from spkid.nnet import build_model, pretrained
+from spkid.nnet import build_model, count_parameters, pretrained
 from tests.nnet.goldens import arrays, case_input, case_weights, deviation
 
 torch.set_num_threads(1)
@@ -141,3 +142,76 @@ def test_files_that_are_no_checkpoints_are_refused_without_running_them(tmp_path
     torch.save([1, 2], path)
     with pytest.raises(ValueError, match="holds no state dictionary but list"):
         pretrained.load(path, "wespeaker")
+
+
+def features(dims: int = 80) -> torch.Tensor:
+    return torch.from_numpy(arrays("inputs")[f"feat{dims}"].copy())[:, :60]
+
+
+def embed(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return network(x)
+
+
+def test_3d_speakers_ecapa_is_speechbrains_with_other_features():
+    state = case_weights("sb_ecapa_c512_mfa1536")
+    ours, speechbrains = pretrained.load(state, "3dspeaker"), pretrained.load(state, "speechbrain")
+    assert torch.equal(embed(ours, features()), embed(speechbrains, features()))
+    assert ours.front_end["type"] == "fbank"
+    assert ours.front_end["options"]["window_type"] == "povey"
+    assert speechbrains.front_end["type"] == "speechbrain_fbank"
+
+
+def test_residual_networks_with_a_second_layer():
+    state = case_weights("ws_resnet34")
+    first = embed(pretrained.load(state, "wespeaker"), features())
+    generator = torch.Generator().manual_seed(0)
+    state["seg_bn_1.running_mean"] = torch.randn(256, generator=generator)
+    state["seg_bn_1.running_var"] = torch.rand(256, generator=generator) + 0.5
+    state["seg_2.weight"] = torch.randn(256, 256, generator=generator) / 16
+    state["seg_2.bias"] = torch.randn(256, generator=generator)
+    norm = (torch.relu(first) - state["seg_bn_1.running_mean"]) / (state["seg_bn_1.running_var"] + 1e-5).sqrt()
+    expected = norm @ state["seg_2.weight"].T + state["seg_2.bias"]
+    for source in ("wespeaker", "3dspeaker"):  # their statistics differ by 1e-7 under a root
+        network = pretrained.load(state, source)
+        torch.testing.assert_close(embed(network, features()), expected, rtol=1e-3, atol=1e-3)
+        assert count_parameters(network) == 6_634_336 + 256 * 257
+    assert network.pooling.epsilon == 1.0e-8
+
+
+def test_3d_speakers_x_vector_ends_with_its_first_layer():
+    state = case_weights(XVEC)
+    near = embed(pretrained.load(state, "wespeaker", layer="near"), features())
+    short = {key: value for key, value in state.items() if not key.startswith(("seg_2", "seg_bn"))}
+    network = pretrained.load(short, "3dspeaker")
+    torch.testing.assert_close(embed(network, features()), near, rtol=1e-3, atol=1e-3)  # the statistics differ
+    with pytest.raises(ValueError, match=r"wespeaker xvector: the file lacks seg_2\.weight"):
+        pretrained.load(short, "wespeaker")
+
+
+def test_wespeakers_eres2net_numbers_the_groups_otherwise():
+    state = case_weights("ds3_eres2net_base_192")
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith(("layer3.", "layer4.")):
+            key = re.sub(r"\.(conv|bn)s\.0\.", r".\g<1>2_1.", key)
+            key = re.sub(r"\.(conv|bn)s\.1\.", r".\1s.0.", key)
+        renamed[key] = value
+    assert any(".conv2_1." in key for key in renamed)
+    expected = embed(pretrained.load(state, "3dspeaker"), features())
+    torch.testing.assert_close(embed(pretrained.load(renamed, "wespeaker"), features()), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_pooling_that_a_file_does_not_tell():
+    state = case_weights(XVEC)
+    mean = {**state, "seg_1.weight": state["seg_1.weight"][:, :1500]}
+    with pytest.warns(UserWarning, match="pooling='mean' is assumed, it may be 'deviation'"):
+        network = pretrained.load(mean, "wespeaker")
+    assert network.import_report.options["pooling"] == "mean"
+    assert pretrained.load(mean, "wespeaker", pooling="deviation").import_report.options["pooling"] == "deviation"
+    state = case_weights("ws_resnet34")
+    state["seg_1.weight"] = state["seg_1.weight"][:, :2560]
+    with pytest.warns(UserWarning, match="TSTP. of 40 inputs is assumed"):
+        assert pretrained.load(state, "wespeaker").input_dim == 40
+    network = pretrained.load(state, "wespeaker", pooling="mean", input_dim=80)
+    assert embed(network, features()).shape == (2, 256)

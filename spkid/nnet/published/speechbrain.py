@@ -13,7 +13,8 @@ def speechbrain_front_end(network: nn.Module) -> dict[str, Any]:
     return {"type": "speechbrain_fbank", "options": options, "transforms": ["cmn_utterance"], "dims": network.input_dim}
 
 
-def _speechbrain_ecapa(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
+def speechbrain_ecapa(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
+    """Sizes of ECAPA-TDNN; 3D-Speaker's has the same tensors."""
     pooled = rows(encoder, "mfa.conv.conv.weight")
     return {
         "layout": "speechbrain",
@@ -46,4 +47,4 @@ SPEECHBRAIN_ECAPA: Rules = (
     (r"^fc\.conv\.", "embedding."),
 )
 
-NETWORKS = (Published("ecapa_tdnn", (r"asp\.tdnn\.",), _speechbrain_ecapa, SPEECHBRAIN_ECAPA, speechbrain_front_end),)
+NETWORKS = (Published("ecapa_tdnn", (r"asp\.tdnn\.",), speechbrain_ecapa, SPEECHBRAIN_ECAPA, speechbrain_front_end),)

@@ -17,7 +17,7 @@ KALDI_FBANK = {
     "remove_dc_offset": True,
     "dither": 0.0,
     "dither_seed": 0,
-    "window_type": "hamming",
+    "window_type": "povey",
     "blackman_coeff": 0.42,
     "round_to_power_of_two": True,
     "snip_edges": True,
@@ -41,9 +41,14 @@ KALDI_FBANK = {
 def wespeaker_front_end(network: nn.Module) -> dict[str, Any]:
     """Kaldi's log mel filter banks of a Hamming window, without dither, minus the mean of the utterance.
 
-    WeSpeaker and 3D-Speaker scale waveforms to the range of int16, as Kaldi's features do.
+    WeSpeaker scales waveforms to the range of int16, as Kaldi's features do.
     """
-    options = {**KALDI_FBANK, "num_mel_bins": network.input_dim}
+    return kaldi_front_end(network, "hamming")
+
+
+def kaldi_front_end(network: nn.Module, window: str) -> dict[str, Any]:
+    """Kaldi's log mel filter banks of this window, as many as the network takes, minus the mean of the utterance."""
+    options = {**KALDI_FBANK, "window_type": window, "num_mel_bins": network.input_dim}
     return {"type": "fbank", "options": options, "transforms": ["cmn_utterance"], "dims": network.input_dim}
 
 
@@ -124,16 +129,25 @@ WESPEAKER_ECAPA: Rules = (
 )
 
 
-def _wespeaker_xvector(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
+def xvector_sizes(encoder: Tensors) -> dict[str, Any]:
+    """What x-vectors of WeSpeaker and 3D-Speaker share."""
     return {
         "input_dim": columns(encoder, "frame_1.conv_1d.weight"),
-        "embedding_dim": rows(encoder, "seg_2.weight"),
+        "embedding_dim": rows(encoder, "seg_1.weight"),
         "channels": rows(encoder, "frame_1.conv_1d.weight"),
         "pooled_channels": rows(encoder, "frame_5.conv_1d.weight"),
-        "layer": "far",
         "norm_epsilon": 1.0e-5,
-        **wespeaker_pooling(encoder),
     }
+
+
+def _wespeaker_xvector(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
+    if "seg_2.weight" not in encoder:
+        raise KeyError("seg_2.weight")
+    pooling = wespeaker_pooling(encoder)
+    if columns(encoder, "seg_1.weight") == rows(encoder, "frame_5.conv_1d.weight"):
+        guesses["pooling"] = "the file does not tell its pooling: pooling='mean' is assumed, it may be 'deviation'"
+        pooling = {"pooling": "mean"}
+    return {**xvector_sizes(encoder), "layer": "far", **pooling}
 
 
 WESPEAKER_XVECTOR: Rules = (
@@ -147,24 +161,32 @@ WESPEAKER_XVECTOR: Rules = (
 )
 
 
-def _wespeaker_resnet(encoder: Tensors, guesses: Guesses) -> dict[str, Any]:
+def wespeaker_resnet(encoder: Tensors, guesses: Guesses, epsilon: float = 1.0e-7) -> dict[str, Any]:
+    """Sizes of a residual network; 3D-Speaker's statistics have another epsilon."""
     blocks = tuple(count(encoder, rf"layer{stage}\.\d+") for stage in (1, 2, 3, 4))
     bottleneck = "layer1.0.conv3.weight" in encoder
     depths = [depth for depth, layout in BLOCKS.items() if layout == blocks and (depth >= 50) == bottleneck]
     if not depths:
         raise ValueError(f"no residual network here has stages of {blocks} blocks")
     channels = rows(encoder, "conv1.weight")
-    pooling = wespeaker_pooling(encoder)
+    pooling = wespeaker_pooling(encoder, epsilon)
     options = pooling["pooling_options"]
     outputs = columns(encoder, "seg_1.weight")
     # Mean and deviation of every channel and frequency; other poolings tell their width themselves.
     pooled = outputs // (2 * options.get("num_queries", 1))
     width = channels * 8 * (4 if bottleneck else 1)
+    input_dim = pooled // width * 8
+    if input_dim == 40:
+        guesses["pooling"] = (
+            "the file has no name of its pooling: mean and deviation (TSTP) of 40 inputs is assumed; with a mean (TAP) "
+            "of 80 inputs, input_dim=80 and pooling='mean' must be given"
+        )
     return {
         "name": f"resnet{depths[0]}",
-        "input_dim": pooled // width * 8,
+        "input_dim": input_dim,
         "embedding_dim": rows(encoder, "seg_1.weight"),
         "channels": channels,
+        "second_layer": "seg_2.weight" in encoder,
         **pooling,
     }
 
@@ -173,6 +195,36 @@ WESPEAKER_RESNET: Rules = (
     *WESPEAKER_POOLING,
     (r"^layer(\d)\.", lambda match: f"stages.{int(match[1]) - 1}."),
     (r"^seg_1\.", "embedding."),
+    (r"^seg_bn_1\.", "second.1."),
+    (r"^seg_2\.", "second.2."),
+)
+
+
+def eres2net(encoder: Tensors, guesses: Guesses, epsilon: float = 1.0e-7) -> dict[str, Any]:
+    """Sizes of ERes2Net; 3D-Speaker's statistics have another epsilon."""
+    channels = rows(encoder, "conv1.weight")
+    return {
+        "input_dim": columns(encoder, "seg_1.weight") // (2 * 16 * channels) * 8,
+        "embedding_dim": rows(encoder, "seg_1.weight"),
+        "channels": channels,
+        **wespeaker_pooling(encoder, epsilon),
+    }
+
+
+ERES2NET: Rules = (
+    (r"^layer(\d)_downsample\.", lambda match: f"reductions.{int(match[1]) - 1}."),
+    (r"^layer(\d)\.", lambda match: f"stages.{int(match[1]) - 1}."),
+    (r"\.fuse_models\.", ".fusions."),
+    (r"^fuse_mode(\d+)\.", lambda match: f"fusions.{len(match[1]) - 2}."),
+    (r"\.local_att\.", ".gate."),
+    (r"^seg_1\.", "embedding."),
+    *WESPEAKER_POOLING,
+)
+# WeSpeaker numbers the groups of a block with fusion from the second one on.
+WESPEAKER_ERES2NET: Rules = (
+    (r"^(layer[34]\.\d+\.(?:conv|bn)s)\.0\.", r"\1.1."),
+    (r"^(layer[34]\.\d+\.(?:conv|bn))2_1\.", r"\1s.0."),
+    *ERES2NET,
 )
 
 
@@ -277,8 +329,15 @@ NETWORKS = (
     Published(
         "resnet34",
         (r"layer1\.0\.conv1\.", r"layer4\.0\.bn2\.", r"seg_1\."),
-        _wespeaker_resnet,
+        wespeaker_resnet,
         WESPEAKER_RESNET,
+        wespeaker_front_end,
+    ),
+    Published(
+        "eres2net",
+        (r"fuse_mode1234\.", r"layer3\.0\.conv2_1\."),
+        eres2net,
+        WESPEAKER_ERES2NET,
         wespeaker_front_end,
     ),
     Published("campplus", (r"xvector\.transit1\.",), campplus, CAMPPLUS, wespeaker_front_end),
