@@ -89,16 +89,29 @@ def save_final(
         stream.write("\n")
 
 
-def load_final(directory: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
-    """The network of an experiment. Raises InputError where training has not finished or a file is damaged."""
+def load_weights(network: torch.nn.Module, directory: str | Path) -> dict[str, torch.Tensor]:
+    """Fills the network from `final.safetensors`, in place, and returns what is left: the tensors of its loss.
+
+    Raises InputError for a file that is damaged or holds another network.
+    """
     from safetensors.torch import load_file
 
-    directory = Path(directory)
+    path = Path(directory) / WEIGHTS
+    try:
+        weights = load_file(path)
+        network.load_state_dict({name: one for name, one in weights.items() if not name.startswith(LOSS_PREFIX)})
+    except Exception as error:  # safetensors and torch have their own kinds
+        raise InputError(f"{path}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
+    return {name.removeprefix(LOSS_PREFIX): one for name, one in weights.items() if name.startswith(LOSS_PREFIX)}
+
+
+def load_final(directory: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
+    """The network of an experiment. Raises InputError where training has not finished or a file is damaged."""
     description, front_end = read_description(directory)
     try:
         network = build_network(description["config"]["model"], front_end.dims)
-        weights = load_file(directory / WEIGHTS)
-        network.load_state_dict({name: value for name, value in weights.items() if not name.startswith(LOSS_PREFIX)})
-    except Exception as error:  # safetensors and torch have their own kinds
-        raise InputError(f"{directory / WEIGHTS}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
+    except (ValueError, TypeError, KeyError) as error:
+        path = Path(directory) / DESCRIPTION
+        raise InputError(f"{path}: its network cannot be built ({' '.join(str(error).split())[:300]})") from None
+    load_weights(network, directory)
     return TrainedModel(network.to(device).eval(), front_end, description)

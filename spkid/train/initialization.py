@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from spkid.data.front_end import FeatureRecord, FrontEnd
 from spkid.kaldi import InputError
-from spkid.train.experiment import DESCRIPTION, LOSS_PREFIX, WEIGHTS, read_description
+from spkid.train.experiment import DESCRIPTION, WEIGHTS, load_weights, read_description
 
 if TYPE_CHECKING:  # the steps name the files that a training depends on without torch, which takes seconds to start
     import torch
@@ -76,15 +76,7 @@ class InitialModel:
 
         Raises InputError for a file that is damaged or holds another network.
         """
-        from safetensors.torch import load_file
-
-        path = self.directory / WEIGHTS
-        try:
-            weights = load_file(path)
-            network.load_state_dict({name: one for name, one in weights.items() if not name.startswith(LOSS_PREFIX)})
-        except Exception as error:  # safetensors and torch have their own kinds
-            raise InputError(f"{path}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
-        head = {name.removeprefix(LOSS_PREFIX): one for name, one in weights.items() if name.startswith(LOSS_PREFIX)}
+        head = load_weights(network, self.directory)
         body = ", ".join([f"begins with {self.directory} ({self.model['name']})", *self.guesses])
         return f"{body}, {self._load_head(head, criterion, speakers)}"
 
