@@ -185,17 +185,6 @@ def test_the_number_of_jobs_changes_no_digit(work):
     assert "done already" in again.stdout
 
 
-def test_one_by_one_gives_the_same_embeddings(work):
-    batched, single = work / "batched", work / "single"
-    assert extract("--nj", 1, work / "exp", work / "test", batched).returncode == 0
-    assert extract("--nj", 2, "--batch-size", 1, work / "exp", work / "test", single).returncode == 0
-    lists = [len(line.split()) for line in (batched / "log" / "extract_xvectors.1.log").read_text().splitlines()]
-    assert lists
-    for key, vector in read_table(f"scp:{single}/xvector.scp", VECTOR):
-        expected = dict(read_table(f"scp:{batched}/xvector.scp", VECTOR))[key]
-        np.testing.assert_allclose(vector, expected, atol=1e-5, rtol=1e-5)
-
-
 def test_too_few_embeddings_fail_the_step(tmp_path, work):
     data = make_data(tmp_path / "test", speakers=2, utterances=4, seed=3)
     with TableWriter(f"ark,scp:{data}/bad.ark,{data}/bad.scp", MATRIX) as writer:
