@@ -258,6 +258,12 @@ def check_augmentation(sections: Sequence[dict[str, Any]], source: str = "data.a
         raise InputError(f"{source}: speed stands in it more than once: give it all factors")
 
 
+def copies_of_speakers(sections: Sequence[dict[str, Any]]) -> list[float]:
+    """The speeds at which copies of the speakers are speakers of their own. Raises InputError as the check does."""
+    found = [_options_of(section, "data.augmentation") for section in sections]
+    return [factor for one in found if isinstance(one, SpeedOptions) and one.new_speakers for factor in one.factors]
+
+
 def augmentation_directories(sections: Sequence[dict[str, Any]]) -> list[str]:
     """The data directories that these transforms read, in order, each once."""
     found: list[str] = []
@@ -273,11 +279,6 @@ class Chain:
 
     transforms: tuple[Transform, ...] = ()
     speed: SpeedOptions | None = None
-
-    @property
-    def copies(self) -> int:
-        """How many speakers each speaker becomes: 1, and one more for each speed that makes new ones."""
-        return 1 + len(self.speed.factors) if self.speed and self.speed.new_speakers else 1
 
     def draw_speed(self, rng: np.random.Generator) -> tuple[float, int]:
         """The speed of a crop, and which copy of the speaker it belongs to (0: the speaker)."""

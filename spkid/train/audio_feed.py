@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from spkid.data.audio_batches import AudioBatches
 from spkid.data.audio_options import audio_options, feature_dims, recorded_options, wave_options
 from spkid.data.audio_source import AudioSource, SpeechFrames
-from spkid.data.augmentation import Chain, build_augmentation
+from spkid.data.augmentation import Chain, build_augmentation, copies_of_speakers
 from spkid.data.batches import SpecAugment
 from spkid.data.crops import Cropper
 from spkid.data.front_end import FrontEnd, read_vad_record, transforms
@@ -35,11 +35,8 @@ def audio_front_end(features: FeatureConfig, data_dir: Path | None = None) -> Fr
 
 def speakers_and_copies(speakers: list[str], config: TrainConfig) -> list[str]:
     """The speakers, and behind them their copies at other speeds where these are speakers of their own."""
-    for section in config.data.augmentation:
-        if section["name"] == "speed" and section.get("new_speakers"):
-            factors = build_augmentation([section], 1.0).speed.factors
-            return speakers + [f"sp{factor:g}-{speaker}" for factor in factors for speaker in speakers]
-    return speakers
+    factors = copies_of_speakers(config.data.augmentation)
+    return speakers + [f"sp{factor:g}-{speaker}" for factor in factors for speaker in speakers]
 
 
 def training_reader(config: TrainConfig, cropper: Cropper, labels: np.ndarray) -> Callable[[EpochPlan, int], Dataset]:

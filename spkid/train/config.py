@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from spkid.data.audio_options import audio_options
-from spkid.data.augmentation import check_augmentation
+from spkid.data.augmentation import check_augmentation, copies_of_speakers
 from spkid.data.front_end import CMN_KINDS
 from spkid.data.plan import SAMPLERS, HardNegativeOptions
 from spkid.kaldi import InputError
@@ -74,6 +74,11 @@ class SpecAugmentConfig:
     time_width: int = 10  # frames, the widest mask
     frequency_masks: int = 0
     frequency_width: int = 8  # feature dimensions, the widest mask
+
+    @property
+    def masks(self) -> int:
+        """How many a chunk gets."""
+        return self.time_masks + self.frequency_masks
 
     def check(self) -> None:
         for key in ("time_masks", "time_width", "frequency_masks", "frequency_width"):
@@ -256,6 +261,13 @@ class TrainConfig:
             part.check()
         if self.data.augmentation and self.features.source != "audio":
             raise InputError("data.augmentation acts on audio: say features.source: audio")
+        if self.data.sampler not in ("shuffled", "balanced") and copies_of_speakers(self.data.augmentation):
+            raise InputError(
+                f"data.sampler {self.data.sampler} puts utterances of a speaker together, which speed with new_speakers "
+                "would make different speakers: say new_speakers: false"
+            )
+        if self.features.type == "waveform" and self.data.spec_augment.masks:
+            raise InputError("data.spec_augment masks features; waveforms have none")
         if self.data.batches != "chunks" and self.features.source == "audio":
             raise InputError(f"data.batches {self.data.batches} are made of features.source: files")
         if self.data.batches == "labelled_segments" and self.features.vad:
@@ -283,6 +295,7 @@ class TrainConfig:
         try:
             if self.model.get("name") != INITIAL:  # of which the options are looked at when it is opened
                 _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
+                self._check_input("input_dim" in network_options(self.model["name"]))
             _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
             self._check_agreement(compares(self.loss["name"]))
             if self.margin_schedule.full_epoch and "margin_warmup" not in loss_options(self.loss["name"]):
@@ -291,6 +304,17 @@ class TrainConfig:
                 raise InputError("the margin grows by margin_schedule or by loss.margin_warmup, not by both")
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
+
+    def _check_input(self, takes_features: bool) -> None:
+        """Raise InputError where the network does not take what it is given."""
+        name, kind = self.model["name"], self.features.type
+        if takes_features and kind == "waveform":
+            raise InputError(f"the network {name} takes features, not waveforms: say features.type: fbank")
+        if not takes_features and kind != "waveform":
+            raise InputError(
+                f"the network {name} takes waveforms, not {kind}: "
+                "say features: {type: waveform, source: audio, cmn: none, vad: false}"
+            )
 
     def _check_agreement(self, compares: bool) -> None:
         """Raise InputError where network, loss, batches and sampler do not go together."""

@@ -19,6 +19,7 @@ from spkid.data.augmentation import (
     augmentation_directories,
     build_augmentation,
     check_augmentation,
+    copies_of_speakers,
 )
 from spkid.data.batches import SpecAugment, chunk_rng, iterate
 from spkid.data.crops import Cropper
@@ -218,9 +219,9 @@ def test_speed_is_drawn_and_makes_speakers(folder):
     drawn = [plain.draw_speed(rng(draw)) for draw in range(400)]
     assert {copy for _, copy in drawn} == {0}
     assert all(60 < sum(speed == one for speed, _ in drawn) < 260 for one in (0.9, 1.0, 1.1))
-    assert plain.copies == 1
     several = build({"name": "speed", "factors": [0.9, 1.1], "new_speakers": True})
-    assert several.copies == 3
+    assert copies_of_speakers([{"name": "gain"}, {"name": "speed", "new_speakers": True}]) == [0.9, 1.1]
+    assert copies_of_speakers([{"name": "speed"}]) == []
     assert {several.draw_speed(rng(draw)) for draw in range(100)} == {(1.0, 0), (0.9, 1), (1.1, 2)}
     source = AudioSource(folder / "train", WaveOptions(RATE))
     plan = EpochPlan(np.zeros((1, 64), int), np.arange(64)[None], np.array([30]))
