@@ -263,8 +263,8 @@ class TrainConfig:
             raise InputError("data.augmentation acts on audio: say features.source: audio")
         if self.data.sampler not in ("shuffled", "balanced") and copies_of_speakers(self.data.augmentation):
             raise InputError(
-                f"data.sampler {self.data.sampler} puts utterances of a speaker together, which speed with new_speakers "
-                "would make different speakers: say new_speakers: false"
+                f"data.sampler {self.data.sampler} puts utterances of a speaker together, which speed with "
+                "new_speakers would give different speakers: say new_speakers: false"
             )
         if self.features.type == "waveform" and self.data.spec_augment.masks:
             raise InputError("data.spec_augment masks features; waveforms have none")
