@@ -10,10 +10,11 @@ freeze_epochs: 2                    # only the loss learns at first
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spkid.data.audio_options import AUDIO_FEATURES, WaveformOptions, audio_options, recorded_options
 from spkid.data.front_end import FeatureRecord, FrontEnd
 from spkid.kaldi import InputError
 from spkid.train.experiment import DESCRIPTION, WEIGHTS, load_weights, read_description
@@ -53,7 +54,8 @@ class InitialModel:
 
     def check_front_end(self, own: FrontEnd, data_dir: str | Path) -> None:
         """Refuse training features that are not those of the network (InputError naming the first difference)."""
-        self.front_end.check(FeatureRecord(own.type, own.options, vad=own.vad), data_dir)
+        trained = replace(self.front_end, options=_completed(self.front_end))
+        trained.check(FeatureRecord(own.type, _completed(own), vad=own.vad), data_dir)
         wanted, given = self.front_end.transforms, own.transforms
         if wanted != given:
             raise InputError(
@@ -175,6 +177,13 @@ class Freezer:
         self.network.train(learns)
         for parameter in self._learned:
             parameter.requires_grad_(learns)
+
+
+def _completed(front_end: FrontEnd) -> dict[str, Any] | None:
+    """The options, with the defaults that a published front end leaves out where it is computed from audio alone."""
+    if front_end.options is None or not issubclass(AUDIO_FEATURES.get(front_end.type, object), WaveformOptions):
+        return front_end.options
+    return recorded_options(audio_options(front_end.type, front_end.options))
 
 
 def _spell(transforms: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """A training that starts from another: weights taken over, heads kept or swapped, bodies frozen and released."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,8 +9,12 @@ import torch
 from spkid.data.front_end import FrontEnd
 from spkid.kaldi import InputError
 from spkid.nnet import build_loss, build_model
+from spkid.nnet.published.speechbrain import speechbrain_front_end
+from spkid.nnet.published.wespeaker import wespeaker_front_end
+from spkid.train.audio_feed import audio_front_end
+from spkid.train.config import config_from_dict
 from spkid.train.experiment import save_final
-from spkid.train.initialization import Freezer, initial_files, open_initial
+from spkid.train.initialization import Freezer, InitialModel, initial_files, open_initial
 
 torch.set_num_threads(1)
 
@@ -132,6 +137,23 @@ def test_features_of_another_front_end_are_refused(experiment, front_end, senten
     with pytest.raises(InputError, match=sentence):
         opened(experiment).check_front_end(front_end, "data/train")
     opened(experiment).check_front_end(FRONT_END, "data/train")
+
+
+@pytest.mark.parametrize(
+    ("published", "section"),
+    [
+        (
+            FrontEnd(**wespeaker_front_end(network())),
+            {"type": "fbank", "cmn": "utterance", "options": {"window_type": "hamming", "num_mel_bins": 5}},
+        ),
+        (FrontEnd(**speechbrain_front_end(network())), {"type": "speechbrain_fbank", "options": {"n_mels": 5}}),
+        (FrontEnd("waveform", {}, [], 1), {"type": "waveform", "cmn": "none"}),
+    ],
+)
+def test_audio_is_made_into_the_features_of_published_networks(published, section):
+    values = {"cmn": "utterance", "vad": False, "source": "audio", **section}
+    own = audio_front_end(config_from_dict({"features": values}, "test").features)
+    InitialModel(Path("exp/imported"), {"name": "xvector"}, published, None).check_front_end(own, "data/train")
 
 
 def test_what_cannot_be_started_from_is_said(experiment, tmp_path):
