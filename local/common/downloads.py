@@ -80,12 +80,12 @@ class DownloadProgram(Program):
         if unpack is not None:
             unpack(unpacked / archive.content)
         count = _count(unpacked / archive.content)
-        _merge(unpacked, folder)
+        merge_tree(unpacked, folder)
         with atomic_write(_stamp(folder, archive)) as stream:
             json.dump({"archive": archive.name, "recordings": count}, stream)
         shutil.rmtree(unpacked, ignore_errors=True)
         if count < archive.recordings:
-            told = f"{folder / archive.content} has {count} recordings (published: {archive.recordings})"
+            told = f"{folder / archive.content} has {count} recordings (published: {archive.recordings} or more)"
             print(f"warning: {told}", flush=True)
         if not self.keep_archive:
             path.unlink()
@@ -120,11 +120,12 @@ def _join(pieces: list[Path], path: Path) -> None:
         piece.unlink()
 
 
-def _merge(source: Path, target: Path) -> None:
-    """Moves a tree into another; a file that is there already is replaced."""
+def merge_tree(source: Path, target: Path) -> None:
+    """Moves what is in a folder into another one; a file that is there already is replaced."""
     for entry in source.iterdir():
         there = target / entry.name
         if entry.is_dir() and there.is_dir():
-            _merge(entry, there)
+            merge_tree(entry, there)
+            entry.rmdir()
         else:
             os.replace(entry, there)

@@ -6,6 +6,8 @@ Each function takes voices and a folder, and leaves there what somebody has who 
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -180,3 +182,98 @@ def exponential_response(random: np.random.Generator, rate: int, decay_time: flo
     tail = 0.1 * random.standard_normal(len(time)) * 10 ** (-3 * time / decay_time)
     response = np.concatenate([np.zeros(rate // 200), [0.9], tail])
     return response.astype(np.float32)
+
+
+def aishell(root: Path, voices: Sequence[Voice], num_dev: int, num_test: int, *, archives: bool = False) -> None:
+    """`data_aishell/wav/train/S0002/BAC009S0002W0122.wav`, dev, test, the transcript; `resource_aishell` beside it.
+
+    archives: as data_aishell.tgz unpacks, `wav/S0002.tar.gz`, each with `train/S0002/...`.
+    """
+    transcript, info = [], []
+    for number, voice in enumerate(voices):
+        part = "test" if number >= len(voices) - num_test else "train"
+        if part == "train" and number >= len(voices) - num_test - num_dev:
+            part = "dev"
+        speaker = f"S{number + 2:04d}"
+        info.append(f"{speaker[1:]}\t{voice.gender.upper()}")
+        for utterance, text in enumerate(voice.texts):
+            name = f"BAC009{speaker}W{122 + utterance:04d}"
+            save(root / "wav" / part / speaker / f"{name}.wav", voice.read(utterance), voice.rate)
+            transcript.append(f"{name} {text}")
+        if archives:
+            folder = root / "wav" / part / speaker
+            with tarfile.open(root / "wav" / f"{speaker}.tar.gz", "w:gz") as tar:
+                tar.add(folder, f"{part}/{speaker}")
+            shutil.rmtree(folder)
+    write_lines(root / "transcript" / "aishell_transcript_v0.8.txt", transcript)
+    write_lines(root.parent / "resource_aishell" / "speaker.info", info)
+
+
+def librispeech(root: Path, subsets: dict[str, Sequence[Voice]], *, extension: str = ".flac") -> None:
+    """`LibriSpeech/train-clean-100/19/198/19-198-0000.flac`, the transcripts, SPEAKERS.TXT; two chapters a speaker."""
+    table = [";ID  |SEX| SUBSET           |MINUTES| NAME"]
+    speaker = 12
+    for subset, voices in subsets.items():
+        for voice in voices:
+            speaker += 7
+            table.append(f"{speaker:<5}| {voice.gender.upper()} | {subset:<17}| 25.00 | Speaker {speaker}")
+            half = -(-len(voice) // 2)
+            for chapter, numbers in ((100 + speaker, range(half)), (900 + speaker, range(half, len(voice)))):
+                folder, transcript = root / subset / str(speaker) / str(chapter), []
+                for place, number in enumerate(numbers):
+                    name = f"{speaker}-{chapter}-{place:04d}"
+                    save(folder / f"{name}{extension}", voice.read(number), voice.rate)
+                    transcript.append(f"{name} {voice.texts[number].upper()}")
+                if transcript:
+                    write_lines(folder / f"{speaker}-{chapter}.trans.txt", transcript)
+    write_lines(root / "SPEAKERS.TXT", table)
+
+
+def cn_celeb1(root: Path, voices: Sequence[Voice], num_test: int) -> None:
+    """`CN-Celeb_flac/data/id00000/singing-01-001.flac`, dev/dev.lst, and eval/ with its lists.
+
+    A test speaker (id00800 and so on) is enrolled with its first utterance and tested with the others.
+    """
+    genres = ("interview", "singing", "vlog")
+    enrolled, tested, dev = [], [], []
+    for number, voice in enumerate(voices):
+        test = number - (len(voices) - num_test)
+        speaker = f"id{800 + test if test >= 0 else number:05d}"
+        if test < 0:
+            dev.append(speaker)
+        for utterance in range(len(voice)):
+            name = f"{genres[utterance % 3]}-{utterance // 3 + 1:02d}-001"
+            save(root / "data" / speaker / f"{name}.flac", voice.read(utterance), voice.rate)
+            if test < 0:
+                continue
+            if utterance == 0:
+                enrolled.append(f"{speaker}-enroll")
+                save(root / "eval/enroll" / f"{speaker}-enroll.flac", voice.read(0), voice.rate)
+            else:
+                tested.append(f"{speaker}-{name}")
+                save(root / "eval/test" / f"{tested[-1]}.flac", voice.read(utterance), voice.rate)
+    write_lines(root / "dev/dev.lst", dev)
+    write_lines(root / "eval/lists/enroll.lst", [f"{name} enroll/{name}.wav" for name in enrolled])
+    write_lines(root / "eval/lists/test.lst", [f"test/{name}.wav" for name in tested])
+    trials = [f"{one} test/{two}.wav {int(one[:7] == two[:7])}" for one in enrolled for two in tested]
+    write_lines(root / "eval/lists/trials.lst", trials)
+
+
+def cn_celeb2(root: Path, voices: Sequence[Voice]) -> None:
+    """`CN-Celeb2_flac/data/id10000/interview-01-001.flac`."""
+    for number, voice in enumerate(voices):
+        for utterance in range(len(voice)):
+            path = root / "data" / f"id{10000 + number}" / f"interview-{utterance + 1:02d}-001.flac"
+            save(path, voice.read(utterance), voice.rate)
+
+
+def directory(root: Path, voices: Sequence[Voice], *, table: bool = False) -> None:
+    """`root/speaker 00/day one/0.wav`: what people have. table: also `root/table.csv` of all of it."""
+    rows = ["file,speaker,gender,sentence"]
+    for number, voice in enumerate(voices):
+        for utterance, text in enumerate(voice.texts):
+            path = f"speaker {number:02d}/day {'one' if utterance % 2 else 'two'}/{utterance}.wav"
+            save(root / path, voice.read(utterance), voice.rate)
+            rows.append(f'"{path}",speaker {number:02d},{voice.gender},"{text}"')
+    if table:
+        write_lines(root / "table.csv", rows)

@@ -145,6 +145,20 @@ def folder(path: str | os.PathLike, what: str) -> Path:
     return Path(os.path.abspath(found))
 
 
+def read_text_table(path: Path) -> dict[str, str]:
+    """A corpus' own table of `id words` lines, forgiving about line ends, blank lines and lines without words.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not text in UTF-8") from None
+    rows = (line.split(None, 1) for line in lines)
+    return {row[0]: row[1].strip() for row in rows if len(row) == 2}
+
+
 def _entries(path: str) -> Iterator[os.DirEntry]:
     try:
         with os.scandir(path) as entries:
