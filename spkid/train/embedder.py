@@ -11,11 +11,13 @@ import torch
 from spkid.audio import read_audio
 from spkid.data.audio_options import audio_options, compute_features, frame_options, wave_options
 from spkid.data.audio_source import ComputedFeatures, SpeechAudio
+from spkid.data.division import WAVEFORM
 from spkid.data.front_end import FrontEnd
 from spkid.features import FrameOptions, VadOptions, compute_vad
 from spkid.kaldi import InputError
 from spkid.train.embed import DEFAULT_CHUNK_FRAMES, DEFAULT_MIN_FRAMES, embed_utterance
 from spkid.train.experiment import load_final
+from spkid.train.extraction_options import rows_per_frame
 
 CPU = torch.device("cpu")
 
@@ -47,10 +49,6 @@ class Embedder:
         self._speech = _speech(front_end, vad, self._exp) if "vad" in front_end.transforms else None
 
     @property
-    def _takes_waveforms(self) -> bool:
-        return self._model.front_end.type == "waveform"
-
-    @property
     def rate(self) -> float:
         """Samples per second that the network expects; other recordings are resampled."""
         return float(wave_options(self._options).rate)
@@ -66,34 +64,23 @@ class Embedder:
         speech = self._speech.of(samples) if self._speech is not None else None
         if speech is not None and not isinstance(self._options, FrameOptions):
             source, speech = SpeechAudio(source, speech, frame_options(self._options), failed), None
-        if not self._takes_waveforms and not failed:
+        if self._model.front_end.type != WAVEFORM and not failed:
             source = ComputedFeatures(self._model.front_end, source, speech, failed)
         if failed:
             raise InputError(f"{recording}: {failed[recording]}")
-        vector = self._embed_waveform(source.whole(0)) if self._takes_waveforms else self._embed_features(source)
-        if vector is None:
+        return self._embed(source, recording)
+
+    def _embed(self, source: "_OneWave | SpeechAudio | ComputedFeatures", recording: str) -> np.ndarray:
+        network, count = self._model.network, int(source.num_frames[0])
+        if count < 1:
             raise InputError(f"{recording}: is too short: not a single frame fits in it")
+        rows = rows_per_frame(self._model.front_end)
+        needed = getattr(network, "min_samples" if self._model.front_end.type == WAVEFORM else "min_frames")
+        least = max(DEFAULT_MIN_FRAMES * rows, needed)
+        vector = embed_utterance(network, partial(source.rows, 0), count, CPU, DEFAULT_CHUNK_FRAMES * rows, least)
         if not np.isfinite(vector).all():
             raise InputError(f"{recording}: the network's output is not finite")
         return vector
-
-    def _embed_features(self, source: ComputedFeatures) -> np.ndarray | None:
-        network, frames = self._model.network, int(source.num_frames[0])
-        if frames < 1:
-            return None
-        least = max(DEFAULT_MIN_FRAMES, network.min_frames)
-        return embed_utterance(network, partial(source.rows, 0), frames, CPU, DEFAULT_CHUNK_FRAMES, least)
-
-    def _embed_waveform(self, samples: np.ndarray) -> np.ndarray:
-        """Short waveforms are repeated, as the VoxCeleb trainer does."""
-        network, shift = self._model.network, frame_options(self._options).window_shift
-        least = max(DEFAULT_MIN_FRAMES * shift, network.min_samples)
-        samples = np.resize(samples, max(len(samples), least))
-        chunk = max(DEFAULT_CHUNK_FRAMES * shift, least)
-        rest = len(samples) % chunk
-        if len(samples) > chunk and 0 < rest < least:
-            samples = samples[:-rest]
-        return embed_utterance(network, lambda start, stop: samples[start:stop], len(samples), CPU, chunk, 1)
 
 
 class _OneWave:

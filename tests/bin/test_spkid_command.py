@@ -16,7 +16,8 @@ from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter, read_table, write_id
 from spkid.nnet import build_model, pretrained
 from spkid.train.embedder import Embedder
 from spkid.train.experiment import save_final
-from spkid.train.extraction import ExtractionSettings, Extractor
+from spkid.train.extraction import Extractor
+from spkid.train.extraction_options import ExtractionOptions
 from spkid.train.imports import import_checkpoint
 from tests.nnet.goldens import arrays, case_weights
 
@@ -85,7 +86,7 @@ def test_a_recording_has_the_vector_that_extraction_gives_it(work, tmp_path, cap
             vad.write(str(number), compute_vad(features, VAD))
     write_record(data, FeatureRecord("mfcc", asdict(MFCC)))
     ids = [str(number) for number in range(4)]
-    expected = dict(Extractor(work / "exp", data, ids, ExtractionSettings(10000, 25)).embed(ids))
+    expected = dict(Extractor(work / "exp", data, ids, ExtractionOptions()).embed([ids]))
     files = [work / f"{number}.wav" for number in range(4)]
     run(capfd, "embed", "--model", work / "exp", "--output", f"ark:{tmp_path}/vectors.ark", *files)
     for key, vector in read_table(f"ark:{tmp_path}/vectors.ark", VECTOR):
