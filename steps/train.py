@@ -13,7 +13,7 @@ from pathlib import Path
 from plumbum import cli
 
 from spkid.jobs import Program, Step
-from spkid.kaldi import DataDir
+from spkid.kaldi import DataDir, InputError
 from spkid.train.config import TrainConfig, load_config
 from spkid.train.inputs import input_files
 
@@ -43,10 +43,18 @@ class Train(Program):
     num_processes = cli.SwitchAttr(
         "--num-processes", cli.Range(1, 1024), default=1, help="on this machine, each with a GPU where there are some"
     )
+    shows_model = cli.Flag("--show-model", help="only print network and loss layer by layer (no EXP-DIR needed)")
+    num_classes = cli.SwitchAttr(
+        "--num-classes", cli.Range(1, 1 << 31), default=0, help="speakers of --show-model (default: those of DATA-DIR)"
+    )
     in_job = cli.Flag("--in-job", help="only train: what the launcher of --cmd is given to run")
 
-    def main(self, data_dir: cli.ExistingDirectory, exp_dir: str):
+    def main(self, data_dir: cli.ExistingDirectory, exp_dir: str = ""):
         data, exp = Path(data_dir), Path(exp_dir)
+        if self.shows_model:
+            return self._show(data)
+        if not exp_dir:
+            raise InputError("EXP-DIR is missing: where the network is to be trained into (--help shows the usage)")
         if "RANK" not in os.environ:
             return self._run(data, exp)
         from spkid.train.distributed import Processes, SaidElsewhere  # torch: not where the step may be done already
@@ -107,6 +115,14 @@ class Train(Program):
         if processes:
             processes.exchange(True)
         train_from_directory(config, data, exp, *self._development(), processes)
+        return 0
+
+    def _show(self, data: Path) -> int:
+        from spkid.train.show import show_model
+
+        config = load_config(self.config, self._overrides())
+        config.check_names(self.config)
+        print(show_model(config, data, self.num_classes))
         return 0
 
     def _follow(self, data: Path, exp: Path, processes) -> int:

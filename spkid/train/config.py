@@ -233,6 +233,7 @@ class TrainConfig:
     threads: int = 2  # of one process; part of the recipe, because sums depend on it in the last digit
     device: str = "auto"
     precision: str = "float32"
+    compile: bool = False  # the network by torch.compile: faster after the minutes that each chunk length takes once
     model: dict[str, Any] = field(default_factory=lambda: {"name": "xvector"})
     loss: dict[str, Any] = field(default_factory=lambda: {"name": "softmax"})
     initial_model: str = ""  # an experiment directory or a published checkpoint that training starts from

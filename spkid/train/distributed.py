@@ -139,11 +139,16 @@ def _all_gather(values: torch.Tensor, count: int) -> list[torch.Tensor]:
 
 @contextmanager
 def _company():
-    """An exchange that fails because another process is no longer there."""
+    """Exchanges fail where another process is no longer there: process 0 says so, and only process 0."""
     try:
         yield
-    except RuntimeError:
-        raise SaidElsewhere from None
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if os.environ.get("RANK", "0") != "0":
+            raise SaidElsewhere from None
+        reason = str(error).strip().split("\n")[0][:200]
+        raise InputError(f"another process of this training has ended; its own message says why ({reason})") from None
 
 
 class _Gather(torch.autograd.Function):

@@ -14,9 +14,9 @@ from spkid.data.batches import micro_batch_seed
 from spkid.kaldi import InputError
 from spkid.train.averaging import ExponentialAverage, FinalWeights
 from spkid.train.checkpoint import Checkpoints
+from spkid.train.computing import training_forward
 from spkid.train.config import TrainConfig
 from spkid.train.distributed import Processes, RunningStatistics
-from spkid.train.embed import training_output
 from spkid.train.evaluation import Evaluation
 from spkid.train.feeds import Feed
 from spkid.train.initialization import Freezer
@@ -61,6 +61,7 @@ def train(training: Training, directory: Path, identity: str) -> dict[str, Any]:
     parameters = [*network.parameters(), *criterion.parameters()]
     optimizer = build_optimizer(config.optimizer, network.parameters(), criterion.parameters())
     base_lr = config.optimizer.get("lr", DEFAULT_LR)
+    forward = training_forward(network, config.compile)
     statistics = RunningStatistics(network, processes)
     micro_batches = config.data.micro_batches
     share = processes.share(micro_batches)
@@ -118,7 +119,7 @@ def train(training: Training, directory: Path, identity: str) -> dict[str, Any]:
                     torch.manual_seed(micro_batch_seed(config.seed, epoch, start + number))
                     inputs, labels = feed.prepare(batch, device), batch.labels.to(device)
                     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                        output = training_output(network, inputs)
+                        output = forward(inputs)
                         if objective.compares:  # all of the batch with all of it, wherever it was computed
                             output, labels = processes.gather(output, labels)
                             torch.manual_seed(micro_batch_seed(config.seed, epoch, start))

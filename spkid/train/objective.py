@@ -1,11 +1,8 @@
 """The loss as the loop calls it: with a micro-batch's outputs and labels, whatever kind of loss it is."""
 
-from typing import Any
-
 import torch
 
-from spkid.kaldi import InputError
-from spkid.nnet import LOSSES, build_loss
+from spkid.nnet import LOSSES
 
 
 class Objective:
@@ -33,13 +30,3 @@ class Objective:
 def compares(loss: str) -> bool:
     """Whether the loss of this name is one between utterances."""
     return LOSSES[loss].startswith("spkid.nnet.metric_losses:")
-
-
-def build_objective(section: dict[str, Any], embedding_dim: int, num_classes: int, group_size: int) -> Objective:
-    """The objective of a configuration's section `loss`. Raises InputError where its values do not fit."""
-    options = {"embedding_dim": embedding_dim, "num_classes": num_classes, **section}
-    name = options.pop("name")
-    try:
-        return Objective(build_loss(name, **options), compares(name), group_size)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"the loss cannot be built: {error}") from None

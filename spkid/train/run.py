@@ -11,7 +11,8 @@ import torch
 from spkid.jobs.fingerprints import fingerprint
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
-from spkid.nnet import count_parameters, network_options
+from spkid.nnet import build_loss, count_parameters, network_options
+from spkid.train.computing import advice
 from spkid.train.config import TrainConfig
 from spkid.train.devices import pick_device
 from spkid.train.distributed import Processes
@@ -21,7 +22,7 @@ from spkid.train.feeds import training_feed, validation_feed
 from spkid.train.initialization import InitialModel, open_initial
 from spkid.train.inputs import input_files
 from spkid.train.loop import Training, train
-from spkid.train.objective import build_objective, compares
+from spkid.train.objective import Objective, compares
 from spkid.train.schedules import options as schedule_options
 from spkid.train.training_set import TrainingSet, load_training_set
 
@@ -64,7 +65,8 @@ def train_from_directory(
             stream.write("\n")
         with atomic_write(directory / "speakers.txt") as stream:
             stream.writelines(f"{speaker}\n" for speaker in data.speakers)
-    values = train(training, directory, identity)
+    with advice(device):
+        values = train(training, directory, identity)
     if processes.is_first:
         network, loss = training.network, training.objective.criterion
         facts = {"parameters": count_parameters(network), "speakers": len(data.speakers), "values": values}
@@ -94,14 +96,9 @@ def assemble(
     """
     check_shares(config, processes)
     torch.manual_seed(config.seed)
-    try:
-        network = build_network(config.model, data.front_end.dims).to(device).train()
-    except (ValueError, TypeError) as error:
-        raise InputError(f"the network cannot be built: {error}") from None
+    network, criterion = (part.to(device) for part in build_parts(config, data.front_end.dims, len(data.speakers)))
     feed = training_feed(config, data, network, device)
-    dims = getattr(network, "embedding_dim", 0)
-    objective = build_objective(config.loss, dims, len(data.speakers), feed.group_size)
-    objective.criterion.to(device)
+    objective = Objective(criterion, compares(config.loss["name"]), feed.group_size)
     if config.freeze_epochs and not any(one.requires_grad for one in objective.criterion.parameters()):
         raise InputError(f"freeze_epochs: the loss {config.loss['name']} has no weights that could learn meanwhile")
     evaluation = Evaluation(config.validation, device, development=data.development)
@@ -117,6 +114,17 @@ def assemble(
         opening += "; " + initial.load_into(network, objective.criterion, data.speakers)
     check_watched(config, evaluation)
     return Training(config, network, objective, feed, evaluation, processes, device, opening)
+
+
+def build_parts(config: TrainConfig, dims: int, speakers: int) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """The network, for features of so many dimensions, and the loss, for so many speakers. Raises InputError."""
+    options = dict(config.loss)
+    try:
+        network = build_network(config.model, dims).train()
+        sizes = {"embedding_dim": getattr(network, "embedding_dim", 0), "num_classes": speakers}
+        return network, build_loss(options.pop("name"), **sizes, **options)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"the network or the loss cannot be built: {error}") from None
 
 
 def check_shares(config: TrainConfig, processes: Processes) -> None:

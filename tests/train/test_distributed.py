@@ -119,13 +119,14 @@ def test_batches_that_processes_cannot_share_are_refused(data, tmp_path):
 COMPARE = """
 import json, sys, torch
 from spkid.train.distributed import Processes
-from spkid.train.objective import build_objective
+from spkid.nnet import build_loss
+from spkid.train.objective import Objective
 torch.set_num_threads(1)
 with Processes() as processes:
     for name in ("ge2e", "softmax_prototypical", "triplet"):
         torch.manual_seed(0)
         network = torch.nn.Linear(6, 4)
-        objective = build_objective({"name": name}, 4, 8, 2)
+        objective = Objective(build_loss(name, embedding_dim=4, num_classes=8), True, 2)
         rows, labels = torch.randn(16, 6), torch.arange(8).repeat_interleave(2)
         own = [part.chunk(processes.count)[processes.rank] for part in (rows, labels)]
         output, labels = processes.gather(network(own[0]), own[1])
