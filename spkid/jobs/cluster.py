@@ -21,9 +21,8 @@ ENGINE_SECONDS = (1.0, 15.0)  # between two questions to the engine
 SUBMISSION_SECONDS = (2.0, 30.0)  # between two attempts to submit what the engine had no room for
 ACCOUNT_SECONDS = (2.0, 10.0)  # between two questions to the accounting
 EXPLAINED_PATIENCE = 3.0  # for an exit code to appear where the engine says that the job was ended by force
-UNACCOUNT_SECONDS = (2.0, 10.0)  # between two questions to the accounting
-EXPLAINED_PATIENCE = 30.0  # where it has merely ended: a network file system may show its files late
-CANCELLING_SECONDS = 90.0  # for the engine to confirm that cancelled jobs have ended
+UNEXPLAINED_PATIENCE = 30.0  # where it has merely ended: a network file system may show its files late
+CANCELLING_SECONDS = 60.0  # for the engine to confirm that cancelled jobs have ended
 COMMAND_SECONDS = 120.0  # for one of the engine's commands
 
 
@@ -170,6 +169,7 @@ class ClusterRun:
         self.waiting = list(job.jobs)  # not yet submitted
         self.submissions: list[Submission] = []
         self.reasons: dict[int, str] = {}
+        self.has_submitted = False  # or tried to: the answer may have been lost
         self._missed: dict[int, float] = {}  # job -> since when the engine has it no longer
         self._told: set[str] = set()
         self._listing, self._asking = _Pause(LISTING_SECONDS), _Pause(ENGINE_SECONDS)
@@ -203,6 +203,7 @@ class ClusterRun:
             if not self._limit:
                 self._limit = self._most = self.engine.longest_array()
             numbers = self.waiting[: self._most]
+            self.has_submitted = True
             submission = self.engine.submit(self.job, numbers, self.call.name)
         except Unreachable as error:
             self._say(f"{self.engine.name} does not answer ({error}); waiting for it")
@@ -331,10 +332,11 @@ def run_on(engine: Engine, job: ArrayJob, call: Call) -> dict[int, str]:
     job.prepare(call.launcher, prologue, engine.run_line(job))
     output_of(job).unlink(missing_ok=True)
     interrupt_on_signals()
+    run = ClusterRun(engine, job, call)
     try:
-        return ClusterRun(engine, job, call).run()
+        return run.run()
     except (KeyboardInterrupt, InputError, OSError) as error:
-        if not engine.cancel(call.name):
+        if run.has_submitted and not engine.cancel(call.name):
             print(
                 f"{call.launcher}: {engine.name} has not confirmed that the jobs named {call.name} have ended; "
                 "the next run will cancel them",
