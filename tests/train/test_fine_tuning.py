@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from spkid.kaldi import InputError
 from spkid.nnet import build_model
 from spkid.nnet.losses import CosineLoss
-from spkid.nnet.published.wespeaker import KALDI_FBANK
+from spkid.nnet.published.wespeaker import wespeaker_front_end
 from spkid.train.averaging import FinalWeights
 from spkid.train.config import config_from_dict
 from spkid.train.journal import Journal
@@ -331,10 +331,10 @@ def published(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def fbank(tmp_path_factory):
+def fbank(published, tmp_path_factory):
     """The toy speakers' features, said to be WeSpeaker's filter banks."""
     data = make_data(tmp_path_factory.mktemp("fbank") / "train")
-    record = {"type": "fbank", "options": {**KALDI_FBANK, "num_mel_bins": 8}, "applied": []}
+    record = {"type": "fbank", "options": wespeaker_front_end(published[1])["options"], "applied": []}
     (data / "feats.json").write_text(json.dumps(record), encoding="utf-8")
     return data
 
