@@ -76,12 +76,14 @@ class WithDecision(WithModel):
 
     def open_judge(self) -> Judge:
         """The scores' meaning, as the options say."""
-        from spkid.train.verification import Judge, read_calibration, read_threshold
+        from spkid.train.verification import Judge, Threshold, read_calibration, read_threshold
 
         method = self.method or ("plda" if self.backend else "cosine")
         if self.threshold is not None and self.results:
             raise InputError("give --threshold or --results, not both")
-        threshold = read_threshold(self.results, method) if self.results else self.threshold
+        threshold = read_threshold(self.results, method) if self.results else None
+        if self.threshold is not None:
+            threshold = Threshold(self.threshold, "given")
         calibration = read_calibration(self.calibration) if self.calibration else None
         return Judge(method, self.backend or None, threshold, calibration, self.prior)
 
@@ -236,7 +238,7 @@ def _print_meaning(decision: Decision) -> None:
         print(f"log-likelihood ratio {decision.log_likelihood_ratio:.4f}")
         print(f"probability          {100 * decision.probability:.2f}%")
     if decision.threshold is not None:
-        print(f"threshold            {decision.threshold:.4f}")
+        print(f"threshold            {decision.threshold:.4f} ({decision.origin})")
 
 
 def _answer(ranked: list[tuple[str, Decision]]) -> str:

@@ -29,6 +29,7 @@ class Decision:
         log_likelihood_ratio: natural logarithm, where there is a calibration.
         probability: that it is the same speaker, at the prior of the calibration or of the user.
         threshold: from where on the answer is yes; compared with the ratio where there is one, else with the score.
+        origin: where the threshold comes from.
         same: the answer; None where there is no threshold.
     """
 
@@ -36,11 +37,20 @@ class Decision:
     log_likelihood_ratio: float | None = None
     probability: float | None = None
     threshold: float | None = None
+    origin: str | None = None
     same: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """What is known of it, as JSON values."""
         return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A score, and in words where it comes from."""
+
+    score: float
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Judge:
     Args:
         method: of `spkid.backend.methods.METHODS`.
         backend: directory that steps/train_plda.py wrote; for plda and lda-cosine it is needed.
-        threshold: of scores.
+        threshold: of scores, and where it comes from.
         calibration: used for the decision in place of a threshold.
         prior: of a same-speaker comparison, in place of the calibration's.
     """
@@ -67,7 +77,7 @@ class Judge:
         self,
         method: str = "cosine",
         backend: str | Path | None = None,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
         calibration: Calibration | None = None,
         prior: float | None = None,
     ) -> None:
@@ -97,15 +107,18 @@ class Judge:
         """What one score means."""
         score = float(score)
         if self._calibration is None:
-            same = None if self._threshold is None else score >= self._threshold
-            return Decision(score, threshold=self._threshold, same=same)
+            if self._threshold is None:
+                return Decision(score)
+            least = self._threshold.score
+            return Decision(score, threshold=least, origin=self._threshold.origin, same=score >= least)
         ratio = self._calibration.weight * score + self._calibration.offset
         log_odds = math.log(self._prior / (1 - self._prior))
         probability = 0.5 * (1 + math.tanh((ratio + log_odds) / 2))  # the logistic function, without overflow
-        return Decision(score, ratio, probability, -log_odds, ratio >= -log_odds)
+        origin = f"of the ratio, where {100 * self._prior:g}% are the same speaker"
+        return Decision(score, ratio, probability, -log_odds, origin, ratio >= -log_odds)
 
 
-def read_threshold(path: str | Path, method: str) -> float:
+def read_threshold(path: str | Path, method: str) -> Threshold:
     """The cheapest threshold of an evaluation (steps/evaluate.py): its directory, or its results.json.
 
     Raises InputError where there is none, and where the scores that were evaluated were made by another method or
@@ -114,13 +127,14 @@ def read_threshold(path: str | Path, method: str) -> float:
     path = Path(path) / "results.json" if Path(path).is_dir() else Path(path)
     values = _read_json(path, "steps/evaluate.py")
     try:
-        threshold, evaluated = values["decision"]["empirical"]["threshold"], Path(values["scores"]["file"])
+        decision, evaluated = values["decision"], Path(values["scores"]["file"])
+        threshold, prior = decision["empirical"]["threshold"], decision["p_target"]
     except (KeyError, TypeError):
         raise InputError(f"{path}: holds no threshold; it must be a results.json of steps/evaluate.py") from None
     if threshold is None:
         raise InputError(f"{path}: there it is cheapest to accept all or nothing, so it has no threshold to use")
     _refuse_other_method(path, path.resolve().parent.parent / evaluated.name, method)
-    return float(threshold)
+    return Threshold(float(threshold), f"cheapest in {path} where {100 * prior:g}% are the same speaker")
 
 
 def read_calibration(path: str | Path) -> Calibration:

@@ -130,9 +130,14 @@ def test_verify_says_what_it_decides_by(work, tmp_path, capfd):
 
     results = tmp_path / "results" / "cosine"
     results.mkdir(parents=True)
-    evaluation = {"decision": {"empirical": {"threshold": below}}, "scores": {"file": "exp/results/scores_cosine"}}
+    evaluation = {
+        "decision": {"p_target": 0.01, "empirical": {"threshold": below}},
+        "scores": {"file": "exp/results/scores_cosine"},
+    }
     (results / "results.json").write_text(json.dumps(evaluation))
-    assert "same speaker" in run(capfd, "verify", *model, "--results", results, *files)
+    said = run(capfd, "verify", *model, "--results", results, *files)
+    assert "decision             same speaker" in said
+    assert f"cheapest in {results / 'results.json'} where 1% are the same speaker" in said
     step = tmp_path / "results" / ".scores_cosine.step"
     step.mkdir()
     (step / ".done.json").write_text('{"options": {"method": "plda", "score_norm": "none"}}')
