@@ -9,8 +9,10 @@ import numpy as np
 
 from spkid.audio.riff import is_riff, read_riff_header
 from spkid.kaldi import InputError
-from spkid.kaldi.io import open_file, open_input, split_offset
+from spkid.kaldi.io import open_file, open_input, reason, split_offset
 
+_MOST_ARCHIVES = 64  # open at a time
+_HEADER_BYTES = 512  # what is read to begin with; enough for most headers
 _UNKNOWN_LENGTH = 1 << 40  # libsndfile's count for a FLAC stream whose header does not say how long it is
 
 
@@ -168,11 +170,45 @@ def _check_stream(data: bytes, name: str) -> bytes:
     return bytes(patched)
 
 
-class _Part(io.RawIOBase):
-    """`size` bytes of a file from `offset` on, as a file: an archive's entry, of which only what is decoded is read."""
+class _Archive:
+    """An archive that stays open for all recordings in it: network file systems take long to open a file."""
 
-    def __init__(self, file: io.FileIO, offset: int, size: int):
-        self._inner, self._offset, self._size, self._place = file, offset, size, 0
+    def __init__(self, path: str):
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        status = os.fstat(self.descriptor)
+        self.size, self.stamp = status.st_size, _stamp(status)
+
+    def __del__(self):
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+_archives: dict[str, _Archive] = {}  # of this process; a forked one reads on through the same descriptors, by offset
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _open_archive(path: str) -> _Archive:
+    archive = _archives.pop(path, None)
+    try:
+        if archive is None or archive.stamp != _stamp(os.stat(path)):
+            archive = _Archive(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from None
+    while len(_archives) >= _MOST_ARCHIVES:  # the one whose last use is longest ago
+        _archives.pop(next(iter(_archives)))
+    _archives[path] = archive
+    return archive
+
+
+class _Part(io.RawIOBase):
+    """What follows an offset in an archive, `size` bytes, as a file of which only what is decoded is read."""
+
+    def __init__(self, archive: _Archive, offset: int):
+        self._archive, self._offset, self._place = archive, offset, 0
+        self.size = max(archive.size - offset, 0)
 
     def readable(self) -> bool:
         return True
@@ -181,41 +217,36 @@ class _Part(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.size}[whence]
         return self._place
 
     def tell(self) -> int:
         return self._place
 
     def readinto(self, buffer) -> int:
-        wanted = memoryview(buffer)[: max(self._size - self._place, 0)]
-        count = os.preadv(self._inner.fileno(), [wanted], self._offset + self._place) if len(wanted) else 0
+        wanted = memoryview(buffer)[: max(self.size - self._place, 0)]
+        count = os.preadv(self._archive.descriptor, [wanted], self._offset + self._place) if len(wanted) else 0
         self._place += count
         return count
 
-    def close(self) -> None:
-        self._inner.close()
-        super().close()
-
 
 def _find_archived(path: str, offset: int, name: str) -> _Part:
-    file = open_file(path)
+    part = _Part(_open_archive(path), offset)
+    beginning = io.BufferedReader(part, _HEADER_BYTES)
     try:
-        file.seek(offset)
-        header = file.read(12)
-        if not is_riff(header):
+        if not is_riff(beginning.peek(12)[:12]):
             raise InputError(
                 f"{name}: no WAV begins at byte {offset} of this archive; the scp file belongs to another version "
                 "of it: make both again"
             )
-        file.seek(offset)
-        sizes = _sizes(file, name)[1]
-        present = os.fstat(file.fileno()).st_size - offset
-        _check_length(sizes.data, present - sizes.data_start, name)
-        return _Part(file, offset, min(max(sizes.size, sizes.data_start + sizes.data), present))
-    except BaseException:
-        file.close()
-        raise
+        sizes = _sizes(beginning, name)[1]
+    except OSError as error:  # a directory, or a server that has gone
+        raise InputError(f"cannot read {path}: {reason(error)}") from None
+    _check_length(sizes.data, part.size - sizes.data_start, name)
+    beginning.detach()  # or the part would be closed with it
+    part.seek(0)
+    part.size = min(max(sizes.size, sizes.data_start + sizes.data), part.size)
+    return part
 
 
 def _sizes(stream: BinaryIO, name: str):

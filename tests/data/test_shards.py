@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import kaldiio
@@ -280,3 +281,20 @@ def test_crops_of_archived_audio_read_only_themselves(tmp_path):
     with Recording(str(path)) as recording:
         assert np.array_equal(crop, recording.read(400_000, 432_000))
     assert after - before < 200_000
+
+
+def test_archives_of_audio_stay_open_and_are_opened_anew_when_replaced(tmp_path):
+    files = {name: write(tmp_path / f"{name}.flac", tone(0.2, amplitude=int(name))) for name in ("1000", "2000")}
+    opened = []
+    entries = pack(files, wave_bytes, tmp_path / "x", 10**6, {})
+    read_audio(entries["1000"])
+    sys.addaudithook(lambda event, values: opened.append(values[0]) if event == "open" else None)
+    loud, louder = (read_audio(entries[name])[0] for name in files)
+    assert not [path for path in opened if str(path).endswith(".ark")]
+    assert np.abs(louder).max() > 1.9 * np.abs(loud).max()
+    replaced = pack({"1000": files["2000"]}, wave_bytes, tmp_path / "x", 10**6, {})
+    assert replaced["1000"] == entries["1000"]
+    assert np.array_equal(read_audio(replaced["1000"])[0], louder)
+    for lost in (f"{tmp_path}:5", f"{tmp_path}/none.ark:5"):
+        with pytest.raises(InputError, match="cannot read .*director"):
+            read_audio(lost)
