@@ -296,5 +296,5 @@ def test_archives_of_audio_stay_open_and_are_opened_anew_when_replaced(tmp_path)
     assert replaced["1000"] == entries["1000"]
     assert np.array_equal(read_audio(replaced["1000"])[0], louder)
     for lost in (f"{tmp_path}:5", f"{tmp_path}/none.ark:5"):
-        with pytest.raises(InputError, match="cannot read .*director"):
+        with pytest.raises(InputError, match=r"cannot read .*director"):
             read_audio(lost)
