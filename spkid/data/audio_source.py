@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,33 +106,36 @@ class SpeechFrames:
 
     def read(self, utterance: str, frames: int) -> np.ndarray:
         """Numbers of the frames of speech among `frames`, ascending. Raises InputError, also where there is none."""
+        return np.flatnonzero(self.decisions(utterance, frames))
+
+    def decisions(self, utterance: str, *frames: int) -> np.ndarray:
+        """The decisions on an utterance of so many frames (or so many), (frames,). Raises InputError as `read`."""
         if utterance not in self._scripts:
             raise InputError(f"{self._path}: has no entry for utterance {utterance}")
         try:
             decisions = load_vector(self._scripts[utterance])
         except InputError as error:
             raise InputError(f"utterance {utterance}: {error}") from None
-        if len(decisions) != frames:
+        if len(decisions) not in frames:
             raise InputError(
-                f"{self._path}: utterance {utterance} has {len(decisions)} decisions, but its audio has {frames} "
+                f"{self._path}: utterance {utterance} has {len(decisions)} decisions, but its audio has {frames[0]} "
                 "frames; make the decisions from features of the same frames (frame-shift, frame-length, snip-edges)"
             )
-        voiced = np.flatnonzero(decisions)
-        if not len(voiced):
+        if not np.any(decisions):
             raise InputError(f"{self._path}: utterance {utterance} has no frame of speech; drop it from the set")
-        return voiced
+        return decisions
 
 
 class SpeechAudio:
     """The speech of each utterance of a source, its stretches laid one after another, as audio.
 
-    A frame of speech stands for the frame-shift of samples in its middle; the last frame's reach to the end of the
-    utterance.
+    A frame of speech stands for the frame-shift of samples in its middle; the first and the last frame's reach to the
+    ends of the utterance.
 
     Args:
         source: audio.
-        speech: which frames are speech.
-        frames: where they lie.
+        speech: which frames are speech, of features with snip-edges or without.
+        frames: their shift and size.
         failed: as in `AudioSource`; reads all decisions now, so that `num_frames` counts samples of speech. Without
             it, `num_frames` stays that of the source, which is more.
     """
@@ -182,11 +186,14 @@ class SpeechAudio:
     def _parts(self, index: int) -> list[tuple[int, int]]:
         """The stretches of speech, [first, last) in samples of the utterance."""
         length, shift = self._source.length(index), self._frames.window_shift
-        count = num_frames(length, self._frames)
-        voiced = self._speech.read(self._source.ids[index], count)
+        counts = {num_frames(length, replace(self._frames, snip_edges=snip)): snip for snip in (False, True)}
+        decisions = self._speech.decisions(self._source.ids[index], *reversed(counts))
+        begin = (self._frames.window_size - shift) // 2 if counts[len(decisions)] else 0
+        edges = begin + shift * np.arange(len(decisions) + 1)
+        edges[0], edges[-1] = 0, length
+        voiced = np.flatnonzero(decisions)
         runs = np.split(voiced, np.flatnonzero(np.diff(voiced) != 1) + 1)
-        bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs]
-        return [(first * shift, length if last == count else last * shift) for first, last in bounds]
+        return [(int(edges[run[0]]), int(edges[run[-1] + 1])) for run in runs]
 
 
 class ComputedFeatures:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spkid.data.audio_options import AUDIO_FEATURES, recorded_options
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.logging import warn
@@ -158,7 +159,7 @@ class FrontEnd:
         path = Path(data_dir) / FEATS_JSON
         if record.type is not None and record.type != self.type:
             raise InputError(f"{path}: the features are {record.type}, but the network was trained on {self.type}")
-        _compare(path, "the features were made", _meaning(record.options), _meaning(self.options), "them")
+        _compare(path, "the features were made", *map(self._meaning, (record.options, self.options)), "them")
         if "vad" in self.transforms:
             _compare(path.with_name(VAD_JSON), "speech was found", record.vad, self.vad, "the decisions")
 
@@ -168,13 +169,14 @@ class FrontEnd:
             path = Path(data_dir) / VAD_JSON
             _compare(path, "speech was found", read_vad_record(data_dir), self.vad, "the decisions")
 
-
-def _meaning(options: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The options that decide what features are."""
-    if options is None:
-        return None
-    neutral = _NEUTRAL_OPTIONS if options.get("dither") else {*_NEUTRAL_OPTIONS, "dither_seed"}
-    return {**_TOOL_DEFAULTS, **{key: value for key, value in options.items() if key not in neutral}}
+    def _meaning(self, options: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The options that decide what features are, those that nobody gave as they are by default."""
+        if options is None:
+            return None
+        defaults = recorded_options(AUDIO_FEATURES[self.type]()) if self.type in AUDIO_FEATURES else {}
+        neutral = _NEUTRAL_OPTIONS if options.get("dither") else {*_NEUTRAL_OPTIONS, "dither_seed"}
+        complete = {**_TOOL_DEFAULTS, **defaults, **options}
+        return {key: value for key, value in complete.items() if key not in neutral}
 
 
 def _compare(path: Path, what: str, given: dict[str, Any] | None, trained: dict[str, Any] | None, again: str) -> None:

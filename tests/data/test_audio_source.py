@@ -21,6 +21,7 @@ from spkid.data.crops import Cropper
 from spkid.data.front_end import FrontEnd, read_record
 from spkid.data.source import FeatureSource, open_source
 from spkid.features import FbankOptions, FrameOptions, fbank, num_frames
+from spkid.features.frames import first_sample
 from spkid.kaldi import InputError
 from spkid.kaldi.tables import MATRIX, TableWriter, read_script, write_id_map
 from tests.data.audio_data import RATE, archive, make_audio, voice, write_vad
@@ -195,17 +196,22 @@ def test_crops_of_samples(source, kind):
     assert np.array_equal(long, np.resize(source.whole(0), len(long)))
 
 
-def test_speech_of_waveforms_is_laid_end_to_end(tmp_path, source):
-    frames = FrameOptions(snip_edges=True)
+@pytest.mark.parametrize("snip_edges", [True, False])
+def test_speech_of_waveforms_is_laid_end_to_end(tmp_path, source, snip_edges):
+    frames = FrameOptions(snip_edges=snip_edges)
     write_vad(tmp_path, lengths(source), frames)
     failed = {}
-    speech = SpeechAudio(source, SpeechFrames(tmp_path), frames, failed)
+    speech = SpeechAudio(source, SpeechFrames(tmp_path), FrameOptions(), failed)
     assert not failed
     for index, name in enumerate(source.ids):
         whole, kept = source.whole(index), speech.whole(index)
         count = num_frames(len(whole), frames)
         voiced = SpeechFrames(tmp_path).read(name, count)
-        parts = [whole[one * 160 : (one + 1) * 160 if one + 1 < count else None] for one in voiced]
+        middle = [first_sample(one, frames) + 200 for one in range(count)]
+        parts = [
+            whole[0 if one == 0 else middle[one] - 80 : None if one + 1 == count else middle[one] + 80]
+            for one in voiced
+        ]
         assert np.array_equal(kept, np.concatenate(parts))
         assert len(kept) == speech.num_frames[index] == speech.length(index)
         assert np.array_equal(speech.rows(index, 300, 1500), kept[300:1500])
