@@ -173,7 +173,7 @@ def parse(argv: Sequence[str]) -> ArrayJob:
     if array:
         del words[0]
         job.name = array[1]
-        job.numbers = _numbers(array[2])
+        job.numbers = parse_numbers(array[2])
     if len(words) < 2:
         raise InputError("a log file and a command are needed: [options] [JOB=1:n] log-file command ... (--help)")
     job.log, *job.command = words
@@ -215,7 +215,8 @@ def _is_picked(pick: str, log: Path) -> bool:
     return not succeeded(log) and (pick == "incomplete" or has_ended(log))
 
 
-def _numbers(text: str) -> list[int]:
+def parse_numbers(text: str) -> list[int]:
+    """The numbers of `1:3,7`, sorted. Raises InputError."""
     numbers: list[int] = []
     for item in text.split(","):
         first, _, last = item.partition(":")

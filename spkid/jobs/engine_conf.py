@@ -1,10 +1,10 @@
 """How a cluster wants options spelled: `conf/slurm.conf` and `conf/queue.conf` in the syntax of Kaldi's queue.pl.
 
-    command sbatch --export=ALL     # how to submit
-    option mem=* --mem=$0           # --mem 4G becomes --mem=4G
-    option gpu=0                    # one value of an option, here with nothing to add
-    option gpu=* --gres=gpu:$0
-    default gpu=0                   # what holds where --gpu is not given
+command sbatch --export=ALL     # how to submit
+option mem=* --mem=$0           # --mem 4G becomes --mem=4G
+option gpu=0                    # one value of an option, here with nothing to add
+option gpu=* --gres=gpu:$0
+default gpu=0                   # what holds where --gpu is not given
 """
 
 import os

@@ -138,7 +138,7 @@ def _indices(text: str) -> Iterator[int]:
 
 def _why(fields: dict[str, str], identifier: str) -> str:
     """What qacct's record says of the end of a task that left no exit code."""
-    failed, status = fields.get("failed", "?").strip(), fields.get("exit_status", "?").split()[0]
+    failed, status = " ".join(fields.get("failed", "?").split()), fields.get("exit_status", "?").split()[0]
     where = f"(Grid Engine job {identifier}: failed {failed}, exit status {status})"
     limit = re.search(r"\bh_rt=(\d+)", fields.get("category", ""))
     seconds = re.match(r"[\d.]+", fields.get("ru_wallclock", "").strip())

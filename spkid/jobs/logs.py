@@ -1,22 +1,33 @@
 """The log of a job, in Kaldi's form: `# command`, host and start time first; elapsed time and exit code last."""
 
 import os
+import re
 import time
 from pathlib import Path
 
 NO_CODE = "# Ended (no code) at"
+ENDED = re.compile(r"# Ended \((?:code )?(\d+|no code)\)")
+
+
+class Log:
+    """How far the job of a log has come: whether it has started and ended, and its exit code (None: it left none)."""
+
+    def __init__(self, log: str | os.PathLike):
+        lines = _tail(log)
+        closing = ENDED.match(lines[-1]) if lines else None
+        self.has_started = bool(lines)
+        self.has_ended = closing is not None
+        self.code = int(closing[1]) if closing and closing[1] != "no code" else None
 
 
 def succeeded(log: str | os.PathLike) -> bool:
     """Whether the log's closing line says that its job ended with code 0."""
-    lines = _tail(log)
-    return bool(lines) and lines[-1].startswith("# Ended (code 0)")
+    return Log(log).code == 0
 
 
 def has_ended(log: str | os.PathLike) -> bool:
     """Whether the log's closing line says that its job has ended, well or not."""
-    lines = _tail(log)
-    return bool(lines) and lines[-1].startswith("# Ended ")
+    return Log(log).has_ended
 
 
 def last_lines(log: str | os.PathLike, count: int = 10) -> list[str]:
