@@ -165,6 +165,7 @@ def train(training: Training, directory: Path, identity: str) -> dict[str, Any]:
                 "utterances_per_second": tally.chunks / max(tally.seconds, 1.0e-9),
             }
             is_last = epoch + 1 == schedule.epochs
+            criterion.set_progress(1.0)  # the full margin, so that the values of all epochs compare
             with average.applied():
                 values |= processes.from_first(partial(training.evaluation, network, objective, epoch + 1, is_last))
                 history.append(values)

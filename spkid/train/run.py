@@ -112,6 +112,8 @@ def assemble(
         opening += "; no validation: no two speakers have enough held-out utterances to be compared"
     if initial is not None:
         opening += "; " + initial.load_into(network, objective.criterion, data.speakers)
+    if config.freeze_epochs:
+        opening += f"; the network is frozen for {config.freeze_epochs} epochs"
     check_watched(config, evaluation)
     return Training(config, network, objective, feed, evaluation, processes, device, opening)
 

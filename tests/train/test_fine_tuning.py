@@ -224,21 +224,21 @@ def test_a_value_that_is_never_measured_cannot_be_watched(data, tmp_path, change
         train_from_directory(config(**changes), data, tmp_path / "exp")
 
 
-def test_the_margin_grows_by_epochs(data, tmp_path, monkeypatch):
-    seen, set_margin = [], CosineLoss.set_margin
+def test_the_margin_grows_by_epochs_and_validation_sees_it_full(data, tmp_path, monkeypatch):
+    training, validation, penalise = [], [], CosineLoss.penalise
 
-    def record(self, margin):
-        seen.append(margin)
-        set_margin(self, margin)
+    def record(self, logits, labels):
+        (validation if torch.is_inference_mode_enabled() else training).append(self.margin)
+        return penalise(self, logits, labels)
 
-    monkeypatch.setattr(CosineLoss, "set_margin", record)
+    monkeypatch.setattr(CosineLoss, "penalise", record)
     growing = {"start_epoch": 1, "full_epoch": 3, "rise": "linear"}
     train_from_directory(config(margin_schedule=growing), data, tmp_path / "exp")
     updates = rows(tmp_path / "exp")[0]["updates"]
-    used = seen[1::2]  # every update first asks the loss for its own schedule, which has none
-    assert used[: updates + 1] == [0.0] * (updates + 1)
-    assert used[2 * updates] == pytest.approx(0.05)
-    assert used[3 * updates :] == [0.1] * updates
+    assert training[: updates + 1] == [0.0] * (updates + 1)
+    assert training[2 * updates] == pytest.approx(0.05)
+    assert training[3 * updates :] == [0.1] * updates
+    assert validation == [0.1] * 4
 
 
 # Killed and started again
