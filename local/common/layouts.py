@@ -10,7 +10,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -277,3 +277,56 @@ def directory(root: Path, voices: Sequence[Voice], *, table: bool = False) -> No
             rows.append(f'"{path}",speaker {number:02d},{voice.gender},"{text}"')
     if table:
         write_lines(root / "table.csv", rows)
+
+
+def pav(root: Path, matrices: Sequence[Sequence[np.ndarray]], num_test: int, *, num_valid: int = 0) -> None:
+    """`mcp/BLOCK00/SES000/SA000S00.mcp` and `lists/{train,valid,test}.list`, without the ending.
+
+    matrices: of each speaker the features of its utterances, (frames, coefficients); the last `num_test` of each are
+    tested with, the `num_valid` before them validate.
+    """
+    lists: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
+    for speaker, own in enumerate(matrices):
+        for number, matrix in enumerate(own):
+            line = f"BLOCK{speaker // 10:02d}/SES{speaker:03d}/SA{speaker:03d}S{number:02d}"
+            path = root / "mcp" / f"{line}.mcp"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            values = np.ascontiguousarray(matrix, "<f4")
+            path.write_bytes(np.array(values.shape, "<i4").tobytes() + values.tobytes())
+            left = len(own) - number
+            kind = "test" if left <= num_test else "valid" if left <= num_test + num_valid else "train"
+            lists[kind].append(line)
+    for name, lines in lists.items():
+        if lines:
+            write_lines(root / "lists" / f"{name}.list", lines)
+
+
+def vad_matlab(root: Path, name: str, recordings: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+    """`mat/<name>_000.mat` with X and Y, and `<name>.lst`. recordings: X (frames, 60) and Y (frames,) of each."""
+    from scipy.io import savemat
+
+    lines = []
+    (root / "mat").mkdir(parents=True, exist_ok=True)
+    for number, (features, labels) in enumerate(recordings):
+        lines.append(f"mat/{name}_{number:03d}.mat")
+        savemat(root / lines[-1], {"X": features, "Y": labels.reshape(-1, 1)})
+    write_lines(root / f"{name}.lst", lines)
+
+
+def labels(path: Path, speech: Sequence[tuple[float, float]], seconds: float, rate: int) -> None:
+    """Writes where there is speech, in the kind that the file's ending names: .voz, .lab, .txt (Audacity) or .rttm."""
+    edges = [0.0, *(time for interval in speech for time in interval), seconds]
+    turns = [(*turn, number % 2) for number, turn in enumerate(pairwise(edges)) if turn[1] > turn[0]]
+    if path.suffix == ".voz":
+        samples = np.zeros(round(seconds * rate), int)
+        for start, end in speech:
+            samples[round(start * rate) : round(end * rate)] = 1
+        lines = ["".join(map(str, samples))]
+    elif path.suffix == ".lab":
+        lines = [f"{round(a * 1e7)} {round(b * 1e7)} {('sil', 'speech')[voiced]}" for a, b, voiced in turns]
+    elif path.suffix == ".txt":
+        lines = [f"{a:.6f}\t{b:.6f}\tspeech" for a, b, voiced in turns if voiced]
+    else:
+        name = path.stem
+        lines = [f"SPEAKER {name} 1 {a:.3f} {b - a:.3f} <NA> <NA> x <NA> <NA>" for a, b, voiced in turns if voiced]
+    write_lines(path, lines)

@@ -83,6 +83,7 @@ def preparation(
     options: Mapping[str, object] | None = None,
     outputs: Iterable[str] = (),
     force: bool = False,
+    script: str = "wav.scp",
 ) -> Step:
     """The step of a corpus' `prepare`, which is done when the corpus' files, its lists and the options are the same.
 
@@ -92,9 +93,10 @@ def preparation(
         files: all the corpus' files that are used: a file that comes, goes or changes its size is a reason to run.
         inputs: lists and tables of the corpus, compared by their text.
         outputs: further files that are written, below `data`.
+        script: the file of each directory that points to the corpus or to what was made of it.
     """
     tables = [data / one / file for one in directories for file in ("utt2spk", "spk2utt")]
-    scripts = [data / one / "wav.scp" for one in directories]  # not an output: each line of it would be looked up
+    scripts = [data / one / script for one in directories]  # not an output: each line of it would be looked up
     options = {**(options or {}), "files": digest(files)}
     outputs = [*tables, *(data / one for one in outputs)]
     missing = not all(script.is_file() for script in scripts)
