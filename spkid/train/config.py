@@ -14,10 +14,6 @@ sections `model`, `loss`, `optimizer` and `schedule` take a `name` and the optio
 """
 
 import dataclasses
-import difflib
-import inspect
-import math
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +25,7 @@ from spkid.data.front_end import CMN_KINDS
 from spkid.data.plan import SAMPLERS, HardNegativeOptions
 from spkid.kaldi import InputError
 from spkid.train import optimizers, schedules, yaml_text
+from spkid.train.config_values import at_least_zero, check_named, fill, one_of, positive, set_value
 from spkid.train.initialization import INITIAL
 from spkid.train.patience import WATCHED
 
@@ -50,9 +47,9 @@ class FeatureConfig:
     options: dict[str, Any] = field(default_factory=dict)  # of audio: those of compute-<type>-feats, in snake_case
 
     def check(self) -> None:
-        _one_of("features.cmn", self.cmn, CMN_KINDS)
-        _positive("features.cmn_window", self.cmn_window)
-        _one_of("features.source", self.source, ("files", "audio"))
+        one_of("features.cmn", self.cmn, CMN_KINDS)
+        positive("features.cmn_window", self.cmn_window)
+        one_of("features.source", self.source, ("files", "audio"))
         if self.source == "files" and self.options:
             raise InputError("features.options are for features.source: audio; those of feats.scp are made already")
         if self.source == "audio":
@@ -82,7 +79,7 @@ class SpecAugmentConfig:
 
     def check(self) -> None:
         for key in ("time_masks", "time_width", "frequency_masks", "frequency_width"):
-            _at_least_zero(f"data.spec_augment.{key}", getattr(self, key))
+            at_least_zero(f"data.spec_augment.{key}", getattr(self, key))
 
 
 @dataclass(frozen=True)
@@ -106,20 +103,20 @@ class DataConfig:
     hard_negatives: HardNegativeOptions = field(default_factory=HardNegativeOptions)
 
     def check(self) -> None:
-        _one_of("data.batches", self.batches, BATCHES)
+        one_of("data.batches", self.batches, BATCHES)
         if not self.chunk_frames:
             raise InputError("data.chunk_frames is empty: give at least one length in frames")
         for frames in self.chunk_frames:
-            _positive("data.chunk_frames", frames)
+            positive("data.chunk_frames", frames)
         for key in ("chunks_per_utterance", "micro_batches"):
-            _positive(f"data.{key}", getattr(self, key))
+            positive(f"data.{key}", getattr(self, key))
         if self.utterances_per_speaker < 2:
             raise InputError(f"data.utterances_per_speaker must be at least 2, not {self.utterances_per_speaker}")
         if self.micro_batch < 2:
             raise InputError(f"data.micro_batch is {self.micro_batch}: batch normalisation needs at least 2 chunks")
         for key in ("workers", "memory_mb", "max_per_speaker"):
-            _at_least_zero(f"data.{key}", getattr(self, key))
-        _one_of("data.sampler", self.sampler, (*SAMPLERS, "hard_negatives"))
+            at_least_zero(f"data.{key}", getattr(self, key))
+        one_of("data.sampler", self.sampler, (*SAMPLERS, "hard_negatives"))
         if self.batches != "chunks" and self.sampler not in ("shuffled", "balanced"):
             raise InputError(f"data.sampler {self.sampler} takes utterances together: say data.batches: chunks")
         if self.global_batch and self.micro_batch * self.micro_batches != self.global_batch:
@@ -134,7 +131,7 @@ class DataConfig:
 
     def _check_hard_negatives(self) -> None:
         for key, value in vars(self.hard_negatives).items():
-            _positive(f"data.hard_negatives.{key}", value)
+            positive(f"data.hard_negatives.{key}", value)
         if self.hard_negatives.utterances < 2:
             raise InputError("data.hard_negatives.utterances must be at least 2: an anchor needs a positive")
         if len(self.chunk_frames) > 1:
@@ -158,9 +155,9 @@ class ValidationConfig:
     def check(self) -> None:
         if not 0 <= self.fraction <= 0.5:
             raise InputError(f"validation.fraction must lie in 0 to 0.5, not {self.fraction:g}")
-        _positive("validation.every", self.every)
-        _at_least_zero("validation.max_utterances", self.max_utterances)
-        _at_least_zero("validation.trials_every", self.trials_every)
+        positive("validation.every", self.every)
+        at_least_zero("validation.max_utterances", self.max_utterances)
+        at_least_zero("validation.trials_every", self.trials_every)
 
 
 @dataclass(frozen=True)
@@ -173,7 +170,7 @@ class CheckpointConfig:
     def check(self) -> None:
         if not self.minutes > 0:
             raise InputError(f"checkpoints.minutes must be positive, not {self.minutes:g}")
-        _positive("checkpoints.keep", self.keep)
+        positive("checkpoints.keep", self.keep)
 
 
 @dataclass(frozen=True)
@@ -187,12 +184,12 @@ class MarginScheduleConfig:
 
     def check(self) -> None:
         for key in ("initial", "start_epoch", "full_epoch"):
-            _at_least_zero(f"margin_schedule.{key}", getattr(self, key))
+            at_least_zero(f"margin_schedule.{key}", getattr(self, key))
         if self.full_epoch and not self.start_epoch < self.full_epoch:
             raise InputError(
                 f"margin_schedule.full_epoch ({self.full_epoch:g}) must lie behind start_epoch ({self.start_epoch:g})"
             )
-        _one_of("margin_schedule.rise", self.rise, schedules.RISES)
+        one_of("margin_schedule.rise", self.rise, schedules.RISES)
 
 
 @dataclass(frozen=True)
@@ -205,7 +202,7 @@ class AveragingConfig:
     def check(self) -> None:
         if not 0 <= self.ema_decay < 1:
             raise InputError(f"averaging.ema_decay must lie between 0 and 1, not {self.ema_decay:g}")
-        _positive("averaging.last_epochs", self.last_epochs)
+        positive("averaging.last_epochs", self.last_epochs)
         if self.ema_decay and self.last_epochs > 1:
             raise InputError("averaging takes ema_decay or last_epochs, not both")
 
@@ -219,9 +216,9 @@ class PatienceConfig:
     keep: str = "last"  # or best: the weights of the epoch with the best value
 
     def check(self) -> None:
-        _at_least_zero("patience.epochs", self.epochs)
-        _one_of("patience.watch", self.watch, WATCHED)
-        _one_of("patience.keep", self.keep, ("last", "best"))
+        at_least_zero("patience.epochs", self.epochs)
+        one_of("patience.watch", self.watch, WATCHED)
+        one_of("patience.keep", self.keep, ("last", "best"))
 
 
 @dataclass(frozen=True)
@@ -251,12 +248,12 @@ class TrainConfig:
 
     def check(self) -> None:
         """Raise InputError for the first value that cannot be right."""
-        _at_least_zero("seed", self.seed)
-        _positive("threads", self.threads)
-        _one_of("device", self.device, DEVICES)
-        _one_of("precision", self.precision, PRECISIONS)
-        _at_least_zero("clip_norm", self.clip_norm)
-        _at_least_zero("freeze_epochs", self.freeze_epochs)
+        at_least_zero("seed", self.seed)
+        positive("threads", self.threads)
+        one_of("device", self.device, DEVICES)
+        one_of("precision", self.precision, PRECISIONS)
+        at_least_zero("clip_norm", self.clip_norm)
+        at_least_zero("freeze_epochs", self.freeze_epochs)
         parts = (self.features, self.data, self.validation, self.margin_schedule, self.averaging, self.patience)
         for part in (*parts, self.checkpoints):
             part.check()
@@ -283,8 +280,8 @@ class TrainConfig:
             }.items():
                 if given:
                     raise InputError(f"{key} is given, but there is no initial_model to start from")
-        _check_named("optimizer", self.optimizer, optimizers.OPTIMIZERS, optimizers.options)
-        _check_named("schedule", self.schedule, schedules.SCHEDULES, schedules.options)
+        check_named("optimizer", self.optimizer, optimizers.OPTIMIZERS, optimizers.options)
+        check_named("schedule", self.schedule, schedules.SCHEDULES, schedules.options)
         optimizers.check(self.optimizer)
         schedules.check(self.schedule)
 
@@ -295,9 +292,9 @@ class TrainConfig:
 
         try:
             if self.model.get("name") != INITIAL:  # of which the options are looked at when it is opened
-                _check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
+                check_named("model", self.model, NETWORKS, network_options, given_elsewhere=("input_dim",))
                 self._check_input("input_dim" in network_options(self.model["name"]))
-            _check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
+            check_named("loss", self.loss, LOSSES, loss_options, given_elsewhere=("embedding_dim", "num_classes"))
             self._check_agreement(compares(self.loss["name"]))
             if self.margin_schedule.full_epoch and "margin_warmup" not in loss_options(self.loss["name"]):
                 raise InputError(f"margin_schedule needs a loss with a margin that can grow, not {self.loss['name']}")
@@ -358,7 +355,7 @@ def load_config(path: str | Path, overrides: typing.Iterable[str] = ()) -> Train
     """
     values = yaml_text.load(path)
     for override in overrides:
-        _override(values, override)
+        set_value(values, override)
     return config_from_dict(values, str(path))
 
 
@@ -366,7 +363,7 @@ def config_from_dict(values: dict[str, Any], source: str) -> TrainConfig:
     """The recipe in a plain dictionary; `source` names it in errors. Raises InputError."""
     if "initial_model" in values and "model" not in values:
         values = {**values, "model": {"name": INITIAL}}
-    config = _fill(TrainConfig, values, source, "")
+    config = fill(TrainConfig, values, source, "")
     try:
         config = _with_micro_batches(config)
         config.check()
@@ -384,100 +381,3 @@ def _with_micro_batches(config: TrainConfig) -> TrainConfig:
         raise InputError(f"data.global_batch {data.global_batch} is no multiple of data.micro_batch {data.micro_batch}")
     counted = dataclasses.replace(data, micro_batches=data.global_batch // data.micro_batch)
     return dataclasses.replace(config, data=counted)
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set {override}: write it as key=value, for example --set optimizer.lr=0.01")
-    *sections, last = key.split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise InputError(f"--set {override}: '{section}' is a value, not a section")
-    values[last] = yaml_text.parse_value(text, f"--set {override}")
-
-
-def _fill(kind: type, values: Any, source: str, prefix: str) -> Any:
-    if not isinstance(values, dict):
-        raise InputError(f"{source}: '{prefix.rstrip('.') or 'the file'}' must be a section of keys and values")
-    hints = typing.get_type_hints(kind)
-    known = {item.name: item for item in dataclasses.fields(kind)}
-    filled = {}
-    for key, value in values.items():
-        if key not in known:
-            raise InputError(f"{source}: {_unknown_key(prefix, str(key), list(known))}")
-        hint = hints[key]
-        if dataclasses.is_dataclass(hint):
-            filled[key] = _fill(hint, value if value is not None else {}, source, f"{prefix}{key}.")
-        else:
-            filled[key] = _convert(value, hint, source, f"{prefix}{key}")
-    for key, item in known.items():
-        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if required and key not in filled:
-            raise InputError(f"{source}: the key '{prefix}{key}' is missing")
-    return kind(**filled)
-
-
-def _convert(value: Any, hint: Any, source: str, key: str) -> Any:
-    if typing.get_origin(hint) is list:
-        items = value if isinstance(value, list) else [value]
-        return [_convert(item, typing.get_args(hint)[0], source, key) for item in items]
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    plain = dict if isinstance(hint, types.GenericAlias) else hint
-    if isinstance(value, plain) and (plain is bool or not isinstance(value, bool)):
-        if plain is float and not math.isfinite(value):
-            raise InputError(f"{source}: '{key}' must be a finite number, not {value}")
-        return dict(value) if plain is dict else value
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", dict: "a section"}
-    raise InputError(f"{source}: '{key}' must be {names[plain]}, not {value!r}")
-
-
-def _check_named(section: str, values: dict[str, Any], table, options, given_elsewhere: tuple[str, ...] = ()) -> None:
-    name = values.get("name")
-    if name not in table:
-        raise InputError(f"{_unknown(f'{section}.name', str(name), sorted(table))}")
-    known = {key: default for key, default in options(name).items() if key not in given_elsewhere}
-    for key, value in values.items():
-        if key == "name":
-            continue
-        if key not in known:
-            raise InputError(_unknown_key(f"{section}.", str(key), ["name", *known]))
-        default = known[key]
-        number = isinstance(default, int | float) and not isinstance(default, bool)
-        if number and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
-            raise InputError(f"'{section}.{key}' must be a number, not {value!r}")
-        if isinstance(default, bool | str) and not isinstance(value, type(default)):
-            raise InputError(f"'{section}.{key}' must be {'true or false' if isinstance(default, bool) else 'a word'}, "
-                             f"not {value!r}")  # fmt: skip
-    for key, default in known.items():
-        if default is inspect.Parameter.empty and key not in values:
-            raise InputError(f"the key '{section}.{key}' is missing")
-
-
-def _unknown_key(prefix: str, key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{prefix}{near[0]}'?" if near else f"known here: {', '.join(known)}"
-    return f"unknown key '{prefix}{key}' ({hint})"
-
-
-def _unknown(what: str, value: str, known: typing.Sequence[str]) -> str:
-    near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-    return f"unknown {what} '{value}' ({hint})"
-
-
-def _one_of(key: str, value: str, known: typing.Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(_unknown(key, value, known))
-
-
-def _positive(key: str, value: float) -> None:
-    if not value > 0:
-        raise InputError(f"{key} must be positive, not {value}")
-
-
-def _at_least_zero(key: str, value: float) -> None:
-    if not value >= 0:
-        raise InputError(f"{key} must not be negative, not {value}")
