@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Copies a data directory together with its audio, features and decisions, packed into a few large archives."""
 
+import random
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from plumbum import cli
 from spkid.data.shards import matrix_bytes, pack, vector_bytes, wave_bytes
 from spkid.jobs import Program, Step, fraction
 from spkid.jobs.failures import account_for
+from spkid.jobs.progress import progress
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.tables import read_script, write_id_map
 
@@ -69,10 +71,12 @@ class PackData(Program):
             scripts = {}
             for name in names:
                 prefix = archives / f"{name.removesuffix('.scp')}_{name_of_set}"
-                lost: dict[str, str] = {}
-                scripts[name] = pack(
-                    read_script(data.path(name)), PACKED[name], prefix, shard_bytes, lost, self.shuffle_seed
-                )
+                script, lost = read_script(data.path(name)), {}
+                order = list(script)
+                if self.shuffle_seed is not None:
+                    random.Random(self.shuffle_seed).shuffle(order)
+                order = progress(order, f"pack_data: {name}")
+                scripts[name] = pack(script, PACKED[name], prefix, shard_bytes, lost, order)
                 failed |= self._utterances_lost(data, name, lost)
             account_for(step, data.root, len(data.utterances), dict(sorted(failed.items())), self.min_fraction)
             kept = [utterance for utterance in data.utterances if utterance not in failed]

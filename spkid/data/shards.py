@@ -7,7 +7,7 @@ and decisions keep their bytes; audio becomes WAV that decodes to the same sampl
 import contextlib
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ def pack(
     prefix: str | Path,
     shard_bytes: int,
     failed: dict[str, str],
-    seed: int | None = None,
+    order: Iterable[str] | None = None,
 ) -> dict[str, str]:
     """Writes the values of a script into `<prefix>.1.ark`, `<prefix>.2.ark`, ...; each appears by one rename.
 
@@ -38,8 +38,7 @@ def pack(
         read: the bytes of a value: `matrix_bytes`, `vector_bytes` or `wave_bytes`.
         shard_bytes: a shard ends before the entry that would make it longer; a longer entry has one for itself.
         failed: receives the ids whose values cannot be read, and why; they are left out.
-        seed: of a random order in the shards, for programs that read them from one end to the other; None keeps the
-            order of the script.
+        order: the ids in the order in which they are to lie in the shards; by default that of the script.
 
     Returns:
         id -> `shard:offset`, in the order of the script. Shards of a longer earlier run are removed.
@@ -53,13 +52,10 @@ def pack(
     for source in sorted(sources):
         if Path(source).resolve() in old_shards:
             raise InputError(f"{source} would be overwritten while it is read: give another archive directory")
-    ids = list(script)
-    order = range(len(ids)) if seed is None else np.random.default_rng(seed).permutation(len(ids))
     entries: dict[str, str] = {}
     number, stream = 0, None
     with contextlib.ExitStack() as shard:
-        for index in order:
-            key = ids[index]
+        for key in script if order is None else order:
             try:
                 value = read(script[key])
             except InputError as error:
@@ -76,7 +72,7 @@ def pack(
     for old, path in _shards(prefix).items():
         if old > number:
             path.unlink()
-    return {key: entries[key] for key in ids if key in entries}
+    return {key: entries[key] for key in script if key in entries}
 
 
 def _shards(prefix: Path) -> dict[int, Path]:
