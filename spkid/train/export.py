@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -159,15 +161,21 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter reports its progress and its own deprecations; what matters to the user is checked afterwards."""
+    """The exporters report their progress, their deprecation and, below Python, a graph that they cannot translate."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
+    sys.stdout.flush()
+    output = os.dup(1)
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
+        os.dup2(output, 1)
+        os.close(output)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
