@@ -112,6 +112,24 @@ class Slurm(Engine):
         return states
 
     def accounts(self, identifiers: Sequence[str]) -> dict[tuple[str, int], str]:
+        return {**self._accounted(identifiers), **self._remembered(identifiers)}
+
+    def _remembered(self, identifiers: Sequence[str]) -> dict[tuple[str, int], str]:
+        """What the controller, which remembers jobs for some minutes (MinJobAge), says of their ends."""
+        remembered = {}
+        for identifier in identifiers:
+            try:
+                text = self._ask(["scontrol", "--oneliner", "show", "job", identifier], forgiving=FORGOTTEN)
+            except Unreachable:
+                continue
+            for line in text.splitlines():
+                fields = dict(word.partition("=")[::2] for word in line.split())
+                sentence = _end(fields.get("JobState", ""), fields.get("ExitCode", ""), identifier)
+                if fields.get("ArrayTaskId", "").isdigit() and sentence:
+                    remembered[identifier, int(fields["ArrayTaskId"])] = sentence
+        return remembered
+
+    def _accounted(self, identifiers: Sequence[str]) -> dict[tuple[str, int], str]:
         if not self._has_accounts:
             return {}
         words = ["sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={','.join(identifiers)}"]
@@ -124,9 +142,9 @@ class Slurm(Engine):
         for line in text.splitlines():
             identifier, state, code = [*line.split("|"), "", ""][:3]
             array, _, index = identifier.partition("_")
-            if index.isdigit():
-                state = state.split()[0] if state else ""
-                accounts[array, int(index)] = _why(state, "", array) or f"Slurm has accounted for it as {state} {code}"
+            sentence = _end(state.partition(" ")[0], code, array)
+            if index.isdigit() and sentence:
+                accounts[array, int(index)] = sentence
         return accounts
 
     def cancel_by_name(self, name: str) -> None:
@@ -165,3 +183,13 @@ def _why(state: str, reason: str, array: str) -> str:
     if reason.startswith("RaisedSignal:"):
         return f"it was killed by signal {reason.partition(':')[2]} (Slurm job {array})"
     return ""
+
+
+def _end(state: str, code: str, array: str) -> str:
+    """How a task that left no exit code ended; empty where it has not, or where nothing is known."""
+    if state not in BY_ITSELF:
+        return _why(state, "", array)
+    status, _, number = code.partition(":")
+    if number.isdigit() and int(number):
+        return f"it was killed by signal {number} (Slurm job {array})"
+    return f"its script ended with status {status} (Slurm job {array}); q/*.out beside the log may say why"

@@ -1,5 +1,6 @@
 """What ran, runs and failed below a directory: records of steps and of launchers' calls, and the logs of their jobs."""
 
+import fcntl
 import json
 import os
 import time
@@ -16,71 +17,72 @@ TIME = "%Y-%m-%d %H:%M:%S"
 
 
 @dataclass
-class CallStatus:
-    """One call of a launcher: how many of its jobs are in which state, and which failed with what last words."""
+class Status:
+    """One step, or one call of a launcher: when it ended or began, how long it took, what is to be said of it.
 
-    log: str
-    started: str
+    failures: logs of jobs that failed -> what happened, the last lines.
+    """
+
+    time: str
     seconds: float
-    ended: bool
-    counts: dict[str, int]
-    launcher: str
-    failures: dict[Path, tuple[str, list[str]]] = field(default_factory=dict)  # log -> reason, last lines
+    text: str
+    failures: dict[Path, tuple[str, list[str]]] = field(default_factory=dict)
 
     def line(self) -> str:
-        """The call in one line."""
-        counts = ", ".join(f"{number} {state}" for state, number in self.counts.items() if number)
-        jobs = sum(self.counts.values())
-        return f"{self.started}  {spell_seconds(self.seconds):>9}  {self.log}: {jobs} jobs: {counts} ({self.launcher})"
+        """It in one line."""
+        return f"{self.time}  {spell_seconds(self.seconds):>9}  {self.text}"
 
 
-@dataclass
-class StepStatus:
-    """One finished step, as its `.done.json` tells."""
-
-    directory: Path
-    step: str
-    summary: str
-    finished: str
-    seconds: float
-
-    def line(self) -> str:
-        """The step in one line."""
-        return f"{self.finished}  {spell_seconds(self.seconds):>9}  {self.directory}: {self.step} done: {self.summary}"
-
-
-def find(directory: str | os.PathLike, lines: int) -> tuple[list[StepStatus], list[CallStatus]]:
-    """All steps and calls below a directory, in order of time. lines: how many last lines of a failed job to keep."""
-    steps, calls = [], []
+def find(directory: str | os.PathLike, lines: int) -> list[Status]:
+    """All steps and calls below a directory. lines: how many last lines of a failed job to keep."""
+    found = []
     for path in _records(Path(directory)):
         if path.name == ".done.json":
-            found = _step(path)
-            if found:
-                steps.append(found)
+            found.append(_finished_step(path))
+        elif path.name == ".lock":
+            found.append(_running_step(path))
         else:
             record = read_record(path)
-            if record:
-                calls.append(_call(path, record, lines))
-    return sorted(steps, key=lambda step: step.finished), sorted(calls, key=lambda call: call.started)
+            found.append(_call(path, record, lines) if record else None)
+    return [status for status in found if status]
 
 
 def _records(directory: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(directory):
         folders.sort()
         for name in sorted(files):
-            if name == ".done.json" or (name.endswith(".json") and os.path.basename(folder) == "q"):
+            if name in (".done.json", ".lock") or (name.endswith(".json") and os.path.basename(folder) == "q"):
                 yield Path(folder) / name
 
 
-def _step(path: Path) -> StepStatus | None:
+def _finished_step(path: Path) -> Status | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return StepStatus(path.parent, record["step"], record["summary"], record["finished"], float(record["seconds"]))
+        text = f"{path.parent}: {record['step']} done: {record['summary']}"
+        return Status(record["finished"], float(record["seconds"]), text)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _call(path: Path, record: Mapping[str, Any], lines: int) -> CallStatus:
+def _running_step(lock: Path) -> Status | None:
+    try:
+        with open(lock, "rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = json.loads(stream.read())
+                text = f"{lock.parent}: running: process {owner['pid']} on {owner['host']} ({owner['command']})"
+                return Status(owner["since"], time.time() - _seconds(owner["since"]), text)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None  # nobody works there
+
+
+def _seconds(text: str) -> float:
+    return time.mktime(time.strptime(text, TIME))
+
+
+def _call(path: Path, record: Mapping[str, Any], lines: int) -> Status:
     alive = is_alive(record)
     array = record.get("array")
     job = ArrayJob(record["log"], [], parse_numbers(record["jobs"]) if array else None, array or "JOB")
@@ -102,17 +104,11 @@ def _call(path: Path, record: Mapping[str, Any], lines: int) -> CallStatus:
     seconds = record.get("seconds")
     if seconds is None:
         end = _newest(path.parent.parent, job) if alive is False else time.time()
-        seconds = max(0.0, end - time.mktime(time.strptime(record["started"], TIME)))
+        seconds = max(0.0, end - _seconds(record["started"]))
     who = record["launcher"] if record["ended"] else _who(record, alive)
-    return CallStatus(
-        str(path.parent.parent / Path(record["log"]).name),
-        record["started"],
-        seconds,
-        bool(record["ended"]),
-        counts,
-        who,
-        failures,
-    )
+    states = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+    name = path.parent.parent / Path(record["log"]).name
+    return Status(record["started"], seconds, f"{name}: {len(job.jobs)} jobs: {states} ({who})", failures)
 
 
 def _who(record: Mapping[str, Any], alive: bool | None) -> str:
