@@ -50,7 +50,7 @@ class Journal:
     def epoch(self, values: dict[str, Any]) -> None:
         """The end of an epoch, `values` being the last of the history: metrics.jsonl, a line of text, the curves."""
         self._write_history()
-        self.say("epoch {epoch}: ".format(**values) + spell(values))
+        self.say("epoch {epoch}: ".format(**values) + _spell(values))
         shown = {name: value for name, value in values.items() if isinstance(value, float)}
         self.scalars(values["updates"], {f"epoch/{name}": value for name, value in shown.items()})
         self._events.flush()
@@ -136,14 +136,19 @@ class ProgressBar:
             self._bar.close()
 
 
-def spell(values: dict[str, Any]) -> str:
-    """The values of an epoch as a line."""
-    parts = [f"loss {values['train_loss']:.4f}, accuracy {values['train_accuracy']:.4f}"]
+def _spell(values: dict[str, Any]) -> str:
+    parts = [f"loss {values['train_loss']:.4f}, accuracy {values['train_accuracy']:.4f}", spell_evaluation(values)]
+    parts.append(f"lr {values['lr']:.2e}, {values['utterances_per_second']:.0f} utterances/s")
+    return ", ".join(filter(None, parts))
+
+
+def spell_evaluation(values: dict[str, Any]) -> str:
+    """What was measured on held-out utterances and development trials, as a line; empty where nothing was."""
+    parts = []
     if "valid_loss" in values:
         parts.append(f"validation loss {values['valid_loss']:.4f}, accuracy {values['valid_accuracy']:.4f}")
     if "dev_eer" in values:
         parts.append(f"development EER {100 * values['dev_eer']:.2f}%")
-    parts.append(f"lr {values['lr']:.2e}, {values['utterances_per_second']:.0f} utterances/s")
     return ", ".join(parts)
 
 

@@ -20,7 +20,7 @@ from spkid.train.distributed import Processes, RunningStatistics
 from spkid.train.evaluation import Evaluation
 from spkid.train.feeds import Feed
 from spkid.train.initialization import Freezer
-from spkid.train.journal import Journal, Silence, spell
+from spkid.train.journal import Journal, Silence, spell_evaluation
 from spkid.train.objective import Objective
 from spkid.train.optimizers import DEFAULT_LR, build_optimizer, set_lr
 from spkid.train.patience import is_exhausted
@@ -179,14 +179,12 @@ def train(training: Training, directory: Path, identity: str) -> dict[str, Any]:
             last_save = time.monotonic()
         chosen = final.epochs(history)
         values = dict(history[chosen[-1] - 1])
-        if chosen != [len(history)]:
-            values["weights_of_epochs"] = chosen
         processes.from_first(partial(final.load, history, [network, criterion]))
-        if len(chosen) > 1:
+        if chosen != [len(history)]:
             values |= processes.from_first(partial(training.evaluation, network, objective, schedule.epochs, True))
-            journal.say(f"the mean of epochs {chosen[0]} to {chosen[-1]}: {spell(values)}")
-        elif chosen[0] < len(history):
-            journal.say(f"the weights of epoch {chosen[0]} are the best: {spell(values)}")
+            values["weights_of_epochs"] = chosen
+            made = f"the mean of epochs {chosen[0]} to {chosen[-1]}" if chosen[1:] else f"those of epoch {chosen[0]}"
+            journal.say(f"final weights: {made}; {spell_evaluation(values) or 'not evaluated'}")
     return values
 
 

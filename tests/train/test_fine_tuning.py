@@ -186,6 +186,7 @@ def test_the_mean_of_the_last_epochs(data, tmp_path):
         if "num_batches" not in name:
             mean = np.mean([state[name].double().numpy() for state in states], axis=0)
             np.testing.assert_array_equal(value.numpy(), mean.astype(np.float32))
+    assert "final weights: the mean of epochs 2 to 4; validation loss" in (tmp_path / "exp" / "train.log").read_text()
     # What is reported is measured on the mean itself.
     again = config(model=None, initial_model=str(tmp_path / "exp"), optimizer=STANDING, freeze_epochs=1,
                    schedule={"name": "constant", "epochs": 1})  # fmt: skip
@@ -209,6 +210,7 @@ def test_patience_ends_training_and_the_best_epoch_is_kept(data, tmp_path):
     kept = checkpointed(tmp_path / "exp" / "checkpoints" / f"epoch{best:03d}-batch000000.pt")
     assert all(torch.equal(kept[name], value) for name, value in weights(tmp_path / "exp").items())
     assert "stops: valid_loss has not become better for 2 epochs" in (tmp_path / "exp" / "train.log").read_text()
+    assert f"final weights: those of epoch {best}; validation loss" in (tmp_path / "exp" / "train.log").read_text()
 
 
 @pytest.mark.parametrize(
