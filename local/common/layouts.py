@@ -330,3 +330,21 @@ def labels(path: Path, speech: Sequence[tuple[float, float]], seconds: float, ra
         name = path.stem
         lines = [f"SPEAKER {name} 1 {a:.3f} {b - a:.3f} <NA> <NA> x <NA> <NA>" for a, b, voiced in turns if voiced]
     write_lines(path, lines)
+
+
+def meetings(root: Path, voices: Sequence[Voice]) -> None:
+    """`root/session 0.wav`, one recording for each place of an utterance among its speaker's, and table.csv of turns.
+
+    The table has the columns file, speaker, gender, start and end.
+    """
+    rows = ["file,speaker,gender,start,end"]
+    for session in range(min(map(len, voices))):
+        turns, time = [], 0.0
+        for number, voice in enumerate(voices):
+            samples = voice.read(session)
+            end = time + len(samples) / voice.rate
+            rows.append(f"session {session}.wav,speaker {number:02d},{voice.gender},{time:.2f},{end:.2f}")
+            turns.append(np.concatenate([samples, np.zeros(voice.rate // 2, np.float32)]))
+            time += len(turns[-1]) / voice.rate
+        save(root / f"session {session}.wav", np.concatenate(turns), voices[0].rate)
+    write_lines(root / "table.csv", rows)
