@@ -37,6 +37,9 @@ class PackData(Program):
     EXAMPLE = "utils/pack_data.py --shard-size 1G data/train data/train_packed"
 
     shard_size = cli.SwitchAttr("--shard-size", str, default="1G", help="of an archive: a number with K, M or G")
+    files = cli.SwitchAttr(
+        "--files", str, help="only these, as wav.scp or feats.scp,vad.scp; the others stay as they are"
+    )
     shuffle_seed = cli.SwitchAttr(
         "--shuffle-seed", int, help="lay the entries down in a random order, for programs that read archives in one go"
     )
@@ -47,7 +50,10 @@ class PackData(Program):
 
     def main(self, data_dir: str, new_dir: str, archive_dir: str = "") -> int:
         data, new = DataDir(data_dir), DataDir(new_dir)
-        names = [name for name in PACKED if data.has(name)]
+        names = [name for name in PACKED if data.has(name)] if self.files is None else self.files.split(",")
+        unknown = next((name for name in names if name not in PACKED), None)
+        if unknown is not None:
+            raise InputError(f"--files: {unknown!r} is none of {', '.join(PACKED)}")
         data.check(needs=("utt2spk", *(names or ["wav.scp"])))
         shard_bytes = size_in_bytes(self.shard_size)
         if Path(new_dir).resolve() == Path(data_dir).resolve():

@@ -192,3 +192,15 @@ def test_selection_takes_milliseconds():
         table.select(np.random.default_rng(seed), 16, 2, 2)
         seconds.append(time.process_time() - started)
     assert min(seconds) < 0.1  # 18 ms on an idle core; benchmarks/hard_negatives.py measures
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_selects_the_same():
+    table, embeddings, spoken_by, spoken = filled_table(2000, 50, 9, dims=32)
+    on_gpu = HistoryTable(2000, 32, "cuda")
+    on_gpu.add(torch.from_numpy(embeddings).cuda(), spoken_by, spoken, np.arange(2000))
+    for seed in range(5):
+        left, right = (one.select(np.random.default_rng(seed), 16, 2, 2) for one in (table, on_gpu))
+        assert np.array_equal(left, right)
+    assert np.array_equal(on_gpu.chunks(left)[0], spoken[left])
+    on_gpu.load_state_dict(table.state_dict())

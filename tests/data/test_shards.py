@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import kaldiio
@@ -137,6 +139,14 @@ def test_files_about_the_directory_come_along(data, tmp_path):
     succeed("pack_data.py", data, tmp_path / "packed")
     for name in ("utt2spk", "spk2utt", "utt2num_frames", "utt2num_voiced", "feats.json"):
         assert (tmp_path / "packed" / name).read_bytes() == (data / name).read_bytes()
+
+
+def test_only_some_files_can_be_packed(data, tmp_path):
+    succeed("pack_data.py", "--files", "vad.scp", data, tmp_path / "packed")
+    assert (tmp_path / "packed" / "feats.scp").read_bytes() == (data / "feats.scp").read_bytes()
+    assert "packed/data/vad_packed.1.ark" in (tmp_path / "packed" / "vad.scp").read_text()
+    assert "'feats' is none of wav.scp, feats.scp, vad.scp" in refuse("pack_data.py", "--files", "feats", data, "x")
+    assert "wav.scp: no such file" in refuse("pack_data.py", "--files", "wav.scp", data, tmp_path / "none")
 
 
 def test_the_source_stays_what_it_was(data, tmp_path):
@@ -282,6 +292,17 @@ def test_crops_of_archived_audio_read_only_themselves(tmp_path):
     with Recording(str(path)) as recording:
         assert np.array_equal(crop, recording.read(400_000, 432_000))
     assert after - before < 200_000
+
+
+def test_processes_share_open_archives(tmp_path):
+    samples = np.random.default_rng(0).integers(-9000, 9000, size=(40, 8000)).astype(np.int16)
+    files = {f"u{number:02}": write(tmp_path / f"{number}.wav", one) for number, one in enumerate(samples)}
+    entries = list(pack(files, wave_bytes, tmp_path / "x", 10**9, {}).values())
+    read_audio(entries[0])
+    with ProcessPoolExecutor(3, get_context("fork")) as pool:
+        for _ in range(3):
+            found = [wave for wave, _ in pool.map(read_audio, entries, chunksize=1)]
+            assert np.array_equal(np.stack(found), samples / np.float32(32768))
 
 
 def test_archives_of_audio_stay_open_and_are_opened_anew_when_replaced(tmp_path):
