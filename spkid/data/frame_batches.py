@@ -9,7 +9,6 @@ import torch
 
 from spkid.data.batches import Batch
 from spkid.data.source import FeatureSource, MemorySource
-from spkid.features.context import splice
 from spkid.kaldi import InputError
 
 WINDOWS_AT_ONCE = 8192  # of an utterance in one pass of the network
@@ -96,6 +95,9 @@ def utterance_decisions(
 
     Returns:
         decisions (utterances,) int64 and the sums behind them (utterances, classes) float64.
+
+    Raises:
+        InputError: an utterance cannot be read or has no frames.
     """
     training = network.training
     network.eval()
@@ -103,8 +105,10 @@ def utterance_decisions(
     with torch.inference_mode():
         for index in range(len(source)):
             features = source.whole(index)
-            windows = splice(features, frames // 2, frames - 1 - frames // 2).reshape(len(features), frames, -1)
-            pieces = torch.from_numpy(np.ascontiguousarray(windows)).split(WINDOWS_AT_ONCE)
+            if not len(features):
+                raise InputError(f"utterance {source.ids[index]} has no frames: nothing can be decided about it")
+            padded = np.pad(features, ((frames // 2, frames - 1 - frames // 2), (0, 0)), mode="edge")
+            pieces = torch.from_numpy(padded).unfold(0, frames, 1).transpose(1, 2).split(WINDOWS_AT_ONCE)
             sums.append(sum(network(piece.to(device)).double().sum(dim=0).cpu() for piece in pieces).numpy())
     network.train(training)
     return np.stack(sums).argmax(axis=1), np.stack(sums)

@@ -32,7 +32,7 @@ class Counting:
         return len(self.ids)
 
     def rows(self, index, start, stop):
-        assert 0 <= start < stop <= self.num_frames[index]
+        assert 0 <= start <= stop <= self.num_frames[index]
         return np.stack([np.full(stop - start, index), np.arange(start, stop)], axis=1).astype(np.float32)
 
     def whole(self, index):
@@ -127,6 +127,12 @@ def test_an_utterance_is_decided_by_the_sum_of_its_frames(tmp_path):
             expected += network(torch.from_numpy(window).unsqueeze(0))[0].detach().double().numpy()
         np.testing.assert_allclose(sums[index], expected, rtol=1e-5)
         assert decisions[index] == expected.argmax()
+
+
+def test_nothing_is_decided_about_no_frames():
+    network = build_model("frame_mlp", input_dim=2, num_classes=2, frames=3, channels=2)
+    with pytest.raises(InputError, match="utterance u0 has no frames"):
+        utterance_decisions(network, MemorySource(Counting([0])), 3)
 
 
 class Voices(Counting):
