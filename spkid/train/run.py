@@ -19,7 +19,7 @@ from spkid.train.distributed import Processes
 from spkid.train.evaluation import Evaluation
 from spkid.train.experiment import build_network, save_final
 from spkid.train.feeds import training_feed, validation_feed
-from spkid.train.initialization import InitialModel, open_initial
+from spkid.train.initialization import SPEAKERS, InitialModel, open_initial
 from spkid.train.inputs import input_files
 from spkid.train.loop import Training, train
 from spkid.train.objective import Objective, compares
@@ -63,7 +63,7 @@ def train_from_directory(
         with atomic_write(directory / "config.json") as stream:
             json.dump(config.to_dict(), stream, indent=1, ensure_ascii=False)
             stream.write("\n")
-        with atomic_write(directory / "speakers.txt") as stream:
+        with atomic_write(directory / SPEAKERS) as stream:
             stream.writelines(f"{speaker}\n" for speaker in data.speakers)
     with advice(device):
         values = train(training, directory, identity)
@@ -108,6 +108,8 @@ def assemble(
         f"Model has {count_parameters(network)} parameters, the loss {count_parameters(objective.criterion)}; "
         f"{len(data.source)} utterances of {len(data.speakers)} speakers"
     )
+    if feed.speakers_left_out:
+        opening += f", {feed.speakers_left_out} of them left out: too few utterances for {config.data.sampler}"
     if data.valid_source is not None and evaluation.held_out is None:
         opening += "; no validation: no two speakers have enough held-out utterances to be compared"
     if initial is not None:

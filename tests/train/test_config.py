@@ -1,11 +1,14 @@
 """The configuration file: what it accepts, and what it answers to what it does not."""
 
+import re
+
 import pytest
 import yaml
 
 from spkid.kaldi import InputError
 from spkid.train import schedules
 from spkid.train.config import TrainConfig, config_from_dict, load_config
+from tests.shared import REPOSITORY
 
 MINIMAL = {"features": {"type": "mfcc"}}
 
@@ -142,3 +145,13 @@ def test_an_initial_model_is_the_network_unless_another_is_named():
     assert config_from_dict({**MINIMAL, "initial_model": "exp/first"}, "x").model == {"name": "initial"}
     named = {**MINIMAL, "initial_model": "exp/first", "model": {"name": "xvector"}}
     assert config_from_dict(named, "x").model == {"name": "xvector"}
+
+
+def test_the_configurations_of_the_documentation_are_accepted(tmp_path):
+    text = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    files = [block for block in blocks if block.startswith(("# conf/", "seed:"))]
+    assert len(files) >= 3
+    for block in files:
+        initial = [] if "initial_model:" in block else ["initial_model=exp/first"]
+        load_config(write(tmp_path, block), initial).check_names("docs/training.md")
