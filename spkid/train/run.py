@@ -22,6 +22,7 @@ from spkid.train.feeds import training_feed, validation_feed
 from spkid.train.initialization import SPEAKERS, InitialModel, open_initial
 from spkid.train.inputs import input_files
 from spkid.train.loop import Training, train
+from spkid.train.memory import keep_freed_memory
 from spkid.train.objective import Objective, compares
 from spkid.train.schedules import options as schedule_options
 from spkid.train.training_set import TrainingSet, load_training_set
@@ -50,6 +51,8 @@ def train_from_directory(
         initial = processes.from_first(partial(open_initial, *names, directory))
     with processes.together():
         device = pick_device(config.device)
+        if device.type == "cpu":
+            keep_freed_memory()
         data = load_training_set(config, data_dir, dev_dir, dev_trials)
         stamps = [[path.name, fingerprint(path)] for path in files]
         identity = hashlib.sha256(json.dumps([config.what_decides(), stamps], sort_keys=True).encode()).hexdigest()
