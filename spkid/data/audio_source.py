@@ -20,7 +20,8 @@ from spkid.data.audio_options import (
     frame_options,
     wave_options,
 )
-from spkid.data.front_end import DEVIATION_FLOOR, FrontEnd, sliding_window
+from spkid.data.front_end import FrontEnd, sliding_window
+from spkid.data.source import normalize_utterance
 from spkid.features import CmvnOptions, FrameOptions, apply_cmvn_sliding, num_frames
 from spkid.kaldi import InputError
 from spkid.kaldi.matrix import load_vector
@@ -257,9 +258,7 @@ class ComputedFeatures:
             elif window is not None:
                 features = apply_cmvn_sliding(features, CmvnOptions(cmn_window=window, center=True))
             else:
-                features = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
-                if transform == "cmvn_utterance":
-                    features /= features.std(axis=0, ddof=1) + DEVIATION_FLOOR
+                features = normalize_utterance(features, transform)
         return features
 
 
@@ -272,6 +271,11 @@ def open_audio(
     cannot be used (id -> reason). Raises InputError for a front end that cannot be computed from audio, and for
     speech that was found otherwise than for the training of the network.
     """
+    if front_end.options is None:
+        raise InputError(
+            f"{data_dir}: nobody recorded how the {front_end.type} of the network's training were made, so that none "
+            "can be made of audio; make feats.scp, or import the network again with --mfcc-config or --fbank-config"
+        )
     options = audio_options(front_end.type, front_end.options)
     front_end.check_speech(data_dir)
     source = AudioSource(data_dir, wave_options(options), utterances, failed, exact=True)

@@ -21,7 +21,7 @@ from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.logging import warn
 
-CMN_KINDS = ("sliding", "utterance", "none")
+CMN_KINDS = ("sliding", "utterance", "cmvn", "none")
 FEATS_JSON, VAD_JSON = "feats.json", "vad.json"
 DEVIATION_FLOOR = 2.0e-12  # added to the standard deviation by `cmvn_utterance` (asv_beginner)
 # Of no consequence for the features of an utterance.
@@ -58,11 +58,12 @@ def training_files(
 def transforms(cmn: str, cmn_window: int, vad: bool) -> list[str]:
     """The transforms of a configuration in the order they are applied: ["cmn_sliding_300", "vad"].
 
-    A sliding mean is taken over all frames, as in Kaldi's recipes; the mean of an utterance over its speech.
+    A sliding mean is taken over all frames, as in Kaldi's recipes; the mean of an utterance, and the deviation of
+    "cmvn", over its speech.
     """
     selection = ["vad"] if vad else []
-    if cmn == "utterance":
-        return [*selection, "cmn_utterance"]
+    if cmn in ("utterance", "cmvn"):
+        return [*selection, "cmvn_utterance" if cmn == "cmvn" else "cmn_utterance"]
     return [f"cmn_sliding_{cmn_window}", *selection] if cmn == "sliding" else selection
 
 

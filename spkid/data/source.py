@@ -11,14 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from spkid.data.front_end import FeatureRecord, sliding_window
+from spkid.data.front_end import DEVIATION_FLOOR, FeatureRecord, sliding_window
 from spkid.features import CmvnOptions, apply_cmvn_sliding, cmvn_window
 from spkid.kaldi import InputError
 from spkid.kaldi.matrix import load_vector, matrix_shape, read_rows
 from spkid.kaldi.rows import RowReader
 from spkid.kaldi.tables import read_id_map, read_script
 
-ORDERS = ([], ["sliding"], ["vad"], ["sliding", "vad"], ["cmn_utterance"], ["vad", "cmn_utterance"])
+UTTERANCE_KINDS = ("cmn_utterance", "cmvn_utterance")
+ORDERS = (
+    *([], ["sliding"], ["vad"], ["sliding", "vad"]),
+    *([*selection, kind] for kind in UTTERANCE_KINDS for selection in ([], ["vad"])),
+)
 
 
 class FeatureSource:
@@ -46,7 +50,8 @@ class FeatureSource:
         steps = ["sliding", *transforms[1:]] if window is not None else list(transforms)
         if steps not in ORDERS:
             raise InputError(f"{' then '.join(transforms)}: features cannot be transformed in this order on the fly")
-        self._cmn_window, self._vad, self._cmn_utterance = window, "vad" in steps, "cmn_utterance" in steps
+        self._cmn_window, self._vad = window, "vad" in steps
+        self._utterance_kind = next((step for step in steps if step in UTTERANCE_KINDS), None)
         self._reader = RowReader()
         scripts = read_script(self.data_dir / "feats.scp")
         voiced_scripts = read_script(self.data_dir / "vad.scp") if self._vad else {}
@@ -99,9 +104,9 @@ class FeatureSource:
 
     def rows(self, index: int, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of the utterance after the transforms, (stop - start, dims) float32."""
-        if self._cmn_utterance:
+        if self._utterance_kind is not None:
             whole = self._selected(index, 0, int(self.num_frames[index]))
-            return whole[start:stop] - whole.mean(axis=0, dtype=np.float64).astype(np.float32)
+            return normalize_utterance(whole, self._utterance_kind)[start:stop]
         return self._selected(index, start, stop)
 
     def whole(self, index: int) -> np.ndarray:
@@ -225,6 +230,18 @@ def open_source(
 ) -> FeatureSource:
     """The source that gives a directory's features under all the transforms wanted, doing those that are not done."""
     return FeatureSource(data_dir, record.remaining(wanted, data_dir), utterances, failed)
+
+
+def normalize_utterance(features: np.ndarray, kind: str) -> np.ndarray:
+    """Features (frames, dims) less their mean (`cmn_utterance`), and over their deviation too (`cmvn_utterance`).
+
+    The deviation is that of a sample (frames - 1), as in asv_beginner; of a single frame it is 0.
+    """
+    centred = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if kind == "cmn_utterance":
+        return centred
+    deviation = centred.std(axis=0, ddof=min(1, len(centred) - 1), dtype=np.float64)
+    return centred / (deviation + DEVIATION_FLOOR).astype(np.float32)
 
 
 def _is_plain(rxfilename: str) -> bool:

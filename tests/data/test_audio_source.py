@@ -310,14 +310,16 @@ def test_other_kinds_for_extraction(data, tmp_path):
     for index in range(len(decibels)):
         assert decibels.whole(index).shape == (decibels.num_frames[index], 80)
         np.testing.assert_allclose(decibels.whole(index).mean(axis=0), 0, atol=1e-4)
-    normalized = open_audio(FrontEnd("mfcc", None, ["cmvn_utterance"], 13), data, None, {})
+    normalized = open_audio(FrontEnd("mfcc", {}, ["cmvn_utterance"], 13), data, None, {})
     np.testing.assert_allclose(normalized.whole(0).std(axis=0, ddof=1), 1, atol=1e-5)
     failed = {}
     (tmp_path / "wav.scp").write_text("bad nowhere.wav\n")
-    assert len(open_audio(FrontEnd("mfcc", None, [], 13), tmp_path, None, failed)) == 0
+    assert len(open_audio(FrontEnd("mfcc", {}, [], 13), tmp_path, None, failed)) == 0
     assert "nowhere.wav" in failed["bad"]
+    with pytest.raises(InputError, match="nobody recorded how the mfcc of the network's training were made"):
+        open_audio(FrontEnd("mfcc", None, [], 13), data, None, {})
     with pytest.raises(InputError, match="features of type plp cannot be computed from audio"):
-        open_audio(FrontEnd("plp", None, [], 13), data, None, {})
+        open_audio(FrontEnd("plp", {}, [], 13), data, None, {})
 
 
 @pytest.mark.parametrize(

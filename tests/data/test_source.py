@@ -92,6 +92,11 @@ def test_utterance_mean_is_that_of_all_frames(data):
 def test_utterance_mean_is_that_of_the_speech_where_the_rest_is_removed(data):
     source = FeatureSource(data, transforms("utterance", 300, True))
     np.testing.assert_allclose(source.whole(0).mean(axis=0), 0, atol=1e-5)
+    deviations = FeatureSource(data, transforms("cmvn", 300, True))
+    np.testing.assert_allclose(deviations.whole(0).mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(deviations.whole(0).std(axis=0, ddof=1), 1, atol=1e-5)
+    assert np.array_equal(deviations.rows(0, 3, 9), deviations.whole(0)[3:9])
+    assert not FeatureSource(data, ["cmvn_utterance"]).rows(0, 0, 0).size
     with pytest.raises(InputError, match="cmn_utterance then vad: features cannot be transformed in this order"):
         FeatureSource(data, ["cmn_utterance", "vad"])
 
