@@ -19,7 +19,7 @@ option num_threads=* --cpus-per-task=$0
 option nodes=1
 option nodes=* --nodes=$0 --ntasks-per-node=1
 option gpu=0
-option gpu=* --gpus-per-node=$0
+option gpu=* --gres=gpu:$0
 option partition=* --partition=$0
 """
 
