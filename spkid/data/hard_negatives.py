@@ -137,6 +137,10 @@ class HardNegatives:
         chunk_frames: the one length of all chunks.
         dims: of an embedding.
 
+    Attributes:
+        table: the history.
+        speakers_left_out: how many speakers have too few utterances to be drawn.
+
     Raises:
         InputError: too few speakers have `options.utterances` utterances.
 
@@ -166,6 +170,7 @@ class HardNegatives:
                 f"hard negatives need at least two speakers with {options.utterances} utterances, and "
                 f"{len(self._candidates)} have them"
             )
+        self.speakers_left_out = len(self._sizes) - len(self._candidates)
         self._embedded = options.speakers * options.utterances
         self.table = HistoryTable(self._embedded * options.rounds, dims, device)
 

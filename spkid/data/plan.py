@@ -67,7 +67,7 @@ class EpochPlanner:
     Attributes:
         batches: micro-batches in an epoch.
         group_size: rows of a micro-batch that belong together: K, 3 for triplets, otherwise 1.
-        speakers_used: how many speakers have enough utterances to be drawn.
+        speakers_left_out: how many speakers have too few utterances to be drawn.
 
     Raises:
         InputError: the set does not fill one batch.
@@ -101,7 +101,7 @@ class EpochPlanner:
         self._width = micro_batch // self.group_size
         drawn_together = 2 if sampler == "triplets" else self.group_size  # of one speaker
         self._groups = self._kept // drawn_together
-        self.speakers_used = int((self._groups > 0).sum())
+        self.speakers_left_out = int((self._groups == 0).sum())
         self._check_speakers(drawn_together)
         total = int(self._groups.sum()) * chunks_per_utterance
         batches = total // self._width
@@ -116,9 +116,10 @@ class EpochPlanner:
 
     def _check_speakers(self, utterances: int) -> None:
         needed = {"speakers_by_utterances": self._width, "triplets": 1}.get(self.sampler, 0)
-        if self.speakers_used < needed:
+        able = len(self._groups) - self.speakers_left_out
+        if able < needed:
             raise InputError(
-                f"{self.speakers_used} speakers have the {utterances} utterances that the sampler {self.sampler} needs "
+                f"{able} speakers have the {utterances} utterances that the sampler {self.sampler} needs "
                 f"of each, and {needed} different ones are wanted in a micro-batch: lower data.micro_batch"
             )
         if self.sampler == "triplets" and len(self._sizes) < 2:

@@ -36,6 +36,7 @@ class Feed:
     batches_per_epoch: micro-batches in an epoch, a multiple of those of one update.
     group_size: rows of a micro-batch that a metric loss takes together: utterances of a speaker, or a triplet.
     features: where waves are read, what computes the features on the training device.
+    speakers_left_out: how many have too few utterances for the sampler.
     """
 
     open_epoch: Callable[[int], Dataset]
@@ -43,6 +44,7 @@ class Feed:
     group_size: int = 1
     workers: int = 0
     features: DeviceFeatures | None = None
+    speakers_left_out: int = 0
 
     def epoch(self, epoch: int, numbers: Sequence[int] | None = None) -> Iterator[Batch]:
         """The micro-batches with these numbers (by default all of the epoch), in order. Raises InputError."""
@@ -75,7 +77,7 @@ class HardNegativeFeed(Feed):
         self, rounds: HardNegatives, read: Reader, embed: Callable[["Feed", Batch], torch.Tensor],
         rounds_per_epoch: int, workers: int, features: DeviceFeatures | None,
     ) -> None:  # fmt: skip
-        super().__init__(lambda epoch: [], rounds_per_epoch, 3, workers, features)
+        super().__init__(lambda epoch: [], rounds_per_epoch, 3, workers, features, rounds.speakers_left_out)
         self._rounds, self._read, self._embed = rounds, read, embed
 
     def epoch(self, epoch: int, numbers: Sequence[int] | None = None) -> Iterator[Batch]:
@@ -133,6 +135,7 @@ def training_feed(config: TrainConfig, data: TrainingSet, network: torch.nn.Modu
         planner.group_size,
         options.workers,
         features,
+        planner.speakers_left_out,
     )
 
 
