@@ -130,9 +130,11 @@ class Layout(Program):
                 return 0
             for path in present:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-            self.make(root, self._voices(root))
+            voices = self._voices(root)
+            self.make(root, voices)
             kind = "speakers of speechocean762" if self.speech else "synthetic voices: nobody speaks here"
-            step.finish(f"{corpus}: {', '.join(self.CONTENT)} in {directory}, of {self.speakers} {kind}")
+            whose = f", of {len(voices)} {kind}" if voices else ""
+            step.finish(f"{corpus}: {', '.join(self.CONTENT)} in {directory}{whose}")
         return 0
 
     def make(self, root: Path, voices: list[Voice]) -> None:
@@ -313,7 +315,7 @@ class MakeMusan(Layout):
 
     def make(self, root: Path, voices: list[Voice]) -> None:
         speech = [np.concatenate([voice.read(number) for number in range(len(voice))]) for voice in voices]
-        noises = _recordings(self.noises, self.rate) if self.noises else _coloured(self.rate)
+        noises = _pieces(_recordings(self.noises, self.rate), self.rate) if self.noises else _coloured(self.rate)
         layouts.musan(root / "musan", speech, noises, self.rate)
 
 
@@ -329,7 +331,7 @@ class MakeRirsNoises(Layout):
 
     def make(self, root: Path, voices: list[Voice]) -> None:
         responses = _recordings(self.rirs, self.rate) if self.rirs else []
-        noises = _recordings(self.noises, self.rate) if self.noises else _coloured(self.rate)
+        noises = _pieces(_recordings(self.noises, self.rate), self.rate) if self.noises else _coloured(self.rate)
         layouts.rirs_noises(root / "RIRS_NOISES", responses, noises, self.rate)
 
     def _voices(self, root: Path) -> list[Voice]:
@@ -344,6 +346,12 @@ def _recordings(directory: str, rate: int) -> list[np.ndarray]:
         raise InputError(f"{directory}: holds no .wav and no .flac")
     waves = (read_audio(str(root / file.path), channel=0) for file in found)
     return [resample(samples, own_rate, rate) for samples, own_rate in waves]
+
+
+def _pieces(recordings: list[np.ndarray], rate: int) -> list[np.ndarray]:
+    """The recordings cut into pieces of ten seconds, as a corpus of noises has many short ones."""
+    size = 10 * rate
+    return [piece for samples in recordings for piece in np.split(samples, range(size, len(samples), size))]
 
 
 def _coloured(rate: int) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from plumbum import cli
 
-from local.common.archives import extract, fetch
+from local.common.archives import checksum, extract, fetch
 from local.common.walking import LeftOut, files_below
 from spkid.jobs import Program
 from spkid.jobs.lock import Lock
@@ -65,7 +65,9 @@ class DownloadProgram(Program):
     def _get(self, folder: Path, archive: Archive, unpack: Callable[[Path], None] | None) -> None:
         path, unpacked = folder / archive.name, folder / f".{archive.name}.unpacked"
         source = f"{self.url.rstrip('/')}/{archive.name}" if self.url else archive.url
-        if not path.exists():
+        if path.exists():
+            self._check(path, archive)
+        else:
             pieces = [path.with_name(path.name + ending) for ending in archive.parts]
             for piece, ending, md5 in zip(pieces, archive.parts, archive.md5, strict=True):
                 if not piece.exists():
@@ -89,6 +91,17 @@ class DownloadProgram(Program):
             print(f"warning: {told}", flush=True)
         if not self.keep_archive:
             path.unlink()
+
+    def _check(self, path: Path, archive: Archive) -> None:
+        """An archive that somebody put there, or that --keep-archive kept; the joined one of several is taken as is."""
+        if self.no_checksum or len(archive.md5) > 1:
+            return
+        found = checksum(path, "md5")
+        if found != archive.md5[0]:
+            raise InputError(
+                f"{path}: has MD5 {found}, expected {archive.md5[0]}: remove it, so that it is fetched again, or take it "
+                "as it is with --no-checksum"
+            )
 
 
 def _is_complete(folder: Path, archive: Archive) -> bool:

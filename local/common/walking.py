@@ -139,10 +139,13 @@ def digest(files: Iterable[File]) -> str:
 
 def folder(path: str | os.PathLike, what: str) -> Path:
     """An absolute path of a folder that must exist. Raises InputError: `what` says which option names it."""
-    found = Path(path)
-    if not found.is_dir():
+    if not os.path.isdir(path):
         raise InputError(f"{path}: no such folder; {what}")
-    return Path(os.path.abspath(found))
+    found = Path(os.path.abspath(path))
+    problem = unusable(str(found))
+    if problem is not None:
+        raise InputError(f"{_printable(str(found))}: cannot stand in wav.scp, {problem}")
+    return found
 
 
 def read_text_table(path: Path) -> dict[str, str]:

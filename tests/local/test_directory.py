@@ -176,6 +176,12 @@ def test_links_in_a_circle_end(tmp_path):
     assert any("circle" in why for why in left_out.by_reason)
 
 
+def test_a_folder_whose_name_cannot_stand_in_a_table(tmp_path, capsys):
+    (tmp_path / "a|b/ann").mkdir(parents=True)
+    assert prepare("--corpus", tmp_path / "a|b", tmp_path / "data") == 1
+    assert "cannot stand in wav.scp" in capsys.readouterr().err
+
+
 def test_names():
     assert word("Anna  Maria\tB") == "Anna_Maria_B"
     assert unusable("é t é/ä.wav") is None

@@ -195,6 +195,18 @@ def test_a_wrong_checksum(mirror, tmp_path, monkeypatch, capsys):
     assert not list((tmp_path / "downloads").glob("musan*"))
 
 
+def test_an_archive_that_is_there_is_checked_not_fetched(mirror, tmp_path, capsys):
+    (tmp_path / "downloads").mkdir()
+    archive = tmp_path / "downloads/musan.tar.gz"
+    archive.write_bytes(b"something else")
+    assert run(musan.Musan, "download", "--url", mirror.url, tmp_path / "downloads") == 1
+    assert "remove it, so that it is fetched again" in capsys.readouterr().err
+    shutil.copy(tmp_path / "mirror/musan.tar.gz", archive)
+    assert run(musan.Musan, "download", "--url", mirror.url, "--keep-archive", tmp_path / "downloads") == 0
+    assert mirror.asked == []
+    assert archive.exists()
+
+
 @pytest.mark.parametrize("member", ["../outside.wav", "/absolute.wav", "musan/../../x.wav"])
 def test_zip_members_outside_are_refused(member, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
