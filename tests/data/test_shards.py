@@ -149,6 +149,10 @@ def test_only_some_files_can_be_packed(data, tmp_path):
     assert "wav.scp: no such file" in refuse("pack_data.py", "--files", "wav.scp", data, tmp_path / "none")
 
 
+def test_help_shows_an_example():
+    assert "utils/pack_data.py --shard-size 1G data/train data/train_packed" in succeed("pack_data.py", "--help")
+
+
 def test_the_source_stays_what_it_was(data, tmp_path):
     before = {path.name: path.read_bytes() for path in data.iterdir()}
     assert "is the source itself" in refuse("pack_data.py", data, data)
