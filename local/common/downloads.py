@@ -99,8 +99,8 @@ class DownloadProgram(Program):
         found = checksum(path, "md5")
         if found != archive.md5[0]:
             raise InputError(
-                f"{path}: has MD5 {found}, expected {archive.md5[0]}: remove it, so that it is fetched again, or take it "
-                "as it is with --no-checksum"
+                f"{path}: has MD5 {found}, expected {archive.md5[0]}: remove it, so that it is fetched again, "
+                "or take it as it is with --no-checksum"
             )
 
 

@@ -261,6 +261,32 @@ def test_without_shift_what_counts_on_the_length_goes(recipe):
     assert len(read_audio(entry)[0]) == RATE + RATE // 10 - 1
 
 
+def test_the_stages_of_voxceleb_v2(recipe):
+    """Stages 2 and 3 of Kaldi's egs/voxceleb/v2/run.sh, with utils/*.sh as utils/*.py: what is trained on at the end."""
+    words = ["--rir-set-parameters", "0.5, rir_list", "--rir-set-parameters", "0.5, rir_list"]
+    words += ["--speech-rvb-probability", 1, "--pointsource-noise-addition-probability", 0]
+    words += ["--isotropic-noise-addition-probability", 0, "--num-replications", 1, "--source-sampling-rate", RATE]
+    succeed(REVERBERATE, *words, "data/train", "data/train_reverb")
+    succeed("copy_data_dir.py", "--utt-suffix=-reverb", "data/train_reverb", "data/train_reverb.new")
+    options = {
+        "noise": ["--fg-interval", 1, "--fg-snrs", "15:10:5:0", "--fg-noise-dir", "data/noise"],
+        "music": ["--bg-snrs", "15:10:8:5", "--num-bg-noises", 1, "--bg-noise-dir", "data/noise"],
+        "babble": ["--bg-snrs", "20:17:15:13", "--num-bg-noises", "3:4:5:6:7", "--bg-noise-dir", "data/noise"],
+    }
+    for name, words in options.items():
+        succeed(AUGMENT, "--utt-suffix", name, *words, "data/train", f"data/train_{name}")
+    copies = ["data/train_reverb.new", *(f"data/train_{name}" for name in options)]
+    succeed("combine_data.py", "data/train_aug", *copies)
+    succeed("subset_data_dir.py", "data/train_aug", 10, "data/train_aug_10")
+    succeed("fix_data_dir.py", "data/train_aug_10")
+    succeed("combine_data.py", "data/train_combined", "data/train_aug_10", "data/train")
+    combined = DataDir("data/train_combined")
+    combined.check(needs=("wav.scp", "vad.scp"))
+    assert len(combined.utterances) == 10 + 4
+    assert combined.speakers == ["s0", "s1"], "copies are of the same speakers"
+    assert not combined.has("feats.scp"), "features of some only"
+
+
 @pytest.mark.parametrize(
     ("program", "words", "sentence"),
     [
