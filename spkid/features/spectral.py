@@ -26,9 +26,11 @@ from spkid.features.frames import (
 from spkid.features.mel import mel_bank
 from spkid.features.options import FbankOptions, FrameOptions, MfccOptions, SpectrogramOptions
 
-# Frames worked on at once: with NumPy few enough that they stay in a second-level cache; a GPU wants them all.
+# Frames worked on at once: on a processor few enough that they stay in a second-level cache (torch needs more of them,
+# because each of its operations costs microseconds); a GPU wants them all.
 _NUMPY_BLOCK_FRAMES = 192
-_TORCH_BLOCK_FRAMES = 1 << 16
+_TORCH_BLOCK_FRAMES = 1024
+_GPU_BLOCK_FRAMES = 1 << 16
 # Neighbouring filters see few bins of the spectrum: a matrix product for each so many filters skips most zeros.
 _NUMPY_BAND_FILTERS = 16
 
@@ -129,7 +131,9 @@ def _blockwise(
     count = num_frames(wave.shape[-1], options)
     output = xp.empty((*wave.shape[:-1], count, columns), dtype=xp.float32, device=array_api_compat.device(wave))
     prepare = _preparation(xp, wave, options, raw_energy, utterance)
-    block_frames = _NUMPY_BLOCK_FRAMES if array_api_compat.is_numpy_namespace(xp) else _TORCH_BLOCK_FRAMES
+    block_frames = _NUMPY_BLOCK_FRAMES
+    if not array_api_compat.is_numpy_namespace(xp):
+        block_frames = _TORCH_BLOCK_FRAMES if wave.device.type == "cpu" else _GPU_BLOCK_FRAMES
     step = max(block_frames // max(math.prod(wave.shape[:-1]), 1), 1)
     for start in range(0, count, step):
         stop = min(start + step, count)
