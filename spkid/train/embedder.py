@@ -10,7 +10,7 @@ import torch
 
 from spkid.audio import read_audio
 from spkid.data.audio_options import audio_options, compute_features, frame_options, wave_options
-from spkid.data.audio_source import ComputedFeatures, SpeechAudio
+from spkid.data.audio_source import AudioSource, ComputedFeatures, SpeechAudio, SpeechFrames
 from spkid.data.division import WAVEFORM
 from spkid.data.front_end import FrontEnd
 from spkid.features import FrameOptions, VadOptions, compute_vad
@@ -60,7 +60,7 @@ class Embedder:
         """
         samples, _ = read_audio(recording, rate=self.rate, resample=True)
         failed: dict[str, str] = {}
-        source: _OneWave | SpeechAudio | ComputedFeatures = _OneWave(recording, samples)
+        source: AudioSource | SpeechAudio | ComputedFeatures = _OneWave(recording, samples, self.rate)
         speech = self._speech.of(samples) if self._speech is not None else None
         if speech is not None and not isinstance(self._options, FrameOptions):
             source, speech = SpeechAudio(source, speech, frame_options(self._options), failed), None
@@ -70,7 +70,7 @@ class Embedder:
             raise InputError(f"{recording}: {failed[recording]}")
         return self._embed(source, recording)
 
-    def _embed(self, source: "_OneWave | SpeechAudio | ComputedFeatures", recording: str) -> np.ndarray:
+    def _embed(self, source: AudioSource | SpeechAudio | ComputedFeatures, recording: str) -> np.ndarray:
         network, count = self._model.network, int(source.num_frames[0])
         if count < 1:
             raise InputError(f"{recording}: is too short: not a single frame fits in it")
@@ -83,25 +83,12 @@ class Embedder:
         return vector
 
 
-class _OneWave:
+class _OneWave(AudioSource):
     """One recording in memory, as a source of audio."""
 
-    dims = 1
-
-    def __init__(self, recording: str, samples: np.ndarray) -> None:
-        self.ids, self._samples = [recording], samples
-        self.num_frames = np.array([len(samples)])
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def subset(self, keep: np.ndarray) -> "_OneWave":
-        part = _OneWave("", self._samples)
-        part.ids, part.num_frames = (
-            [one for one, kept in zip(self.ids, keep, strict=True) if kept],
-            self.num_frames[keep],
-        )
-        return part
+    def __init__(self, recording: str, samples: np.ndarray, rate: float) -> None:
+        self.ids, self.num_frames, self.rate = [recording], np.array([len(samples)]), rate
+        self._samples = samples
 
     def length(self, index: int) -> int:
         return len(self._samples)
@@ -127,23 +114,23 @@ class _EnergySpeech:
         return _SpeechOf(compute_vad(compute_features(samples, self._features), self._vad))
 
 
-class _SpeechOf:
+class _SpeechOf(SpeechFrames):
+    """The decisions on one recording."""
+
     def __init__(self, decisions: np.ndarray) -> None:
         self._decisions = decisions
 
-    def read(self, utterance: str, frames: int) -> np.ndarray:
-        """Numbers of the frames of speech among `frames`. Raises InputError."""
-        if len(self._decisions) != frames:
+    def decisions(self, utterance: str, *frames: int) -> np.ndarray:
+        if not frames[0]:
+            raise InputError("is too short: not a single frame fits in it")
+        if len(self._decisions) not in frames:
             raise InputError(
-                f"speech is found in {len(self._decisions)} frames but the network's features have {frames}; give "
+                f"speech is found in {len(self._decisions)} frames, but the network's features have {frames[0]}: give "
                 "--vad-config, and train on features of the same frames"
             )
-        if not frames:
-            raise InputError("is too short: not a single frame fits in it")
-        voiced = np.flatnonzero(self._decisions)
-        if not len(voiced):
+        if not self._decisions.any():
             raise InputError("no frame of it is loud enough to be speech")
-        return voiced
+        return self._decisions
 
 
 def _speech(front_end: FrontEnd, given: VadOptions | None, exp: Path) -> _EnergySpeech:

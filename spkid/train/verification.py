@@ -11,10 +11,10 @@ import numpy as np
 
 from spkid.backend import BackEnd
 from spkid.backend.methods import ScoringMethod
-from spkid.backend.vectors import VectorTable, load_vectors, table_specifier
+from spkid.backend.vectors import VectorTable, load_vectors, table_file, table_specifier
 from spkid.kaldi import InputError
 from spkid.kaldi.lists import read_id_map
-from spkid.kaldi.tables import VECTOR, TableWriter, write_id_map
+from spkid.kaldi.tables import VECTOR, TableWriter, is_table, write_id_map
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".sph"}
 SPEAKER_TABLE, SPEAKER_COUNTS = "spk_xvector.scp", "num_utts.ark"
@@ -234,14 +234,16 @@ def read_enrolled(path: str | Path) -> Enrolled | None:
 
     The numbers of recordings come from num_utts.ark beside the table, where there is one.
     """
-    path = Path(path)
-    if path.is_dir():
-        if not (path / SPEAKER_TABLE).exists():
+    if Path(path).is_dir():
+        path = Path(path) / SPEAKER_TABLE
+        if not path.exists():
             return None
-        path = path / SPEAKER_TABLE
-    table = load_vectors(table_specifier(str(path)))
-    counts_file = path.parent / SPEAKER_COUNTS
-    if not counts_file.exists():
+    elif not is_table(str(path)) and not Path(path).exists():
+        raise InputError(f"{path}: there is no such directory or table")
+    rspecifier = table_specifier(str(path))
+    table = load_vectors(rspecifier)
+    counts_file = next((Path(file).with_name(SPEAKER_COUNTS) for file in table_file(rspecifier)), None)
+    if counts_file is None or not counts_file.exists():
         return Enrolled(table, np.ones(len(table), int))
     given = read_id_map(counts_file)
     return Enrolled(table, np.array([_count(given, key, counts_file) for key in table.ids]))

@@ -186,6 +186,8 @@ def test_identify_ranks_the_enrolled(work, tmp_path, capfd):
     strict = run(capfd, "identify", *model, "--enrolled", tmp_path / "enrolled", "--threshold", 1.1, "--top", 1, test)
     assert "none of the enrolled speakers (most like person1)" in strict
     assert len(strict.splitlines()) == 2
+    assert from_table == run(capfd, "identify", *model, "--enrolled", tmp_path / "enrolled" / "spk_xvector.scp", test)
+    assert "no such directory or table" in refuse(capfd, "identify", *model, "--enrolled", tmp_path / "nobody", test)
     (tmp_path / "empty").mkdir()
     assert "neither spk_xvector.scp nor folders" in refuse(
         capfd, "identify", *model, "--enrolled", tmp_path / "empty", test
@@ -241,6 +243,34 @@ def test_networks_of_waveforms(tmp_path, capfd):
         expected = network(torch.from_numpy(samples)[None])[0].numpy()
     np.testing.assert_allclose(embedder.embed(str(tmp_path / "long.wav")), expected, rtol=1e-6)
     assert np.isfinite(embedder.embed(str(tmp_path / "short.wav"))).all()
+
+
+@pytest.mark.parametrize("kind", ["waveform", "speechbrain_fbank"])
+def test_speech_alone_of_features_that_have_no_frames_of_kaldi(tmp_path, kind):
+    """The speech is cut out of the audio before the network's own front end sees it."""
+    detector = MfccOptions(num_ceps=12, num_mel_bins=20)
+    vad = {"method": "energy", **asdict(VAD), "feature_type": "mfcc", "feature_options": asdict(detector)}
+    if kind == "waveform":
+        front_end = FrontEnd(kind, {}, ["vad"], 1, vad)
+        make_model(tmp_path / "exp", front_end, name="resnet_se34l", channels=8, embedding_dim=8)
+    else:
+        front_end = FrontEnd(kind, {"n_mels": 20}, ["vad", "cmn_utterance"], 20, vad)
+        make_model(tmp_path / "exp", front_end, **SMALL)
+    samples = voice(1, 2.0)
+    voiced = compute_vad(mfcc(samples, detector), VAD)
+    assert 0 < voiced.sum() < len(voiced)
+    edges = 120 + 160 * np.arange(len(voiced) + 1)  # a frame stands for the hop in its middle
+    edges[0], edges[-1] = 0, len(samples)
+    spoken = np.concatenate([samples[edges[row] : edges[row + 1]] for row in np.flatnonzero(voiced)])
+    soundfile.write(tmp_path / "all.wav", samples, 16000, "FLOAT")
+    soundfile.write(tmp_path / "spoken.wav", spoken, 16000, "FLOAT")
+    embedder = Embedder(tmp_path / "exp")
+    vector = embedder.embed(str(tmp_path / "all.wav"))
+    (tmp_path / "plain").mkdir()
+    plain = FrontEnd(kind, front_end.options, front_end.transforms[1:], front_end.dims)
+    save_final(tmp_path / "plain", embedder._model.network, None, plain, embedder._model.description["config"], {})
+    expected = Embedder(tmp_path / "plain").embed(str(tmp_path / "spoken.wav"))
+    np.testing.assert_allclose(vector, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
