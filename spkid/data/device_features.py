@@ -66,7 +66,8 @@ def normalize(features: torch.Tensor, transform: str) -> torch.Tensor:
     centred = features - features.mean(dim=1, keepdim=True)
     if transform != "cmvn_utterance":
         return centred
-    return centred / (centred.std(dim=1, keepdim=True) + DEVIATION_FLOOR)
+    deviation = centred.std(dim=1, keepdim=True, correction=min(1, features.shape[1] - 1))
+    return centred / (deviation + DEVIATION_FLOOR)
 
 
 def _sliding_mean(features: torch.Tensor, window: int) -> torch.Tensor:
