@@ -22,6 +22,7 @@ from spkid.backend.vectors import (
     speaker_means,
     table_file,
     table_specifier,
+    utterance_counts,
 )
 from spkid.jobs import Program, Step
 from spkid.kaldi import InputError
@@ -219,7 +220,7 @@ class ScoreTrials(Program):
         scorer = method.scorer(
             enroll,
             test,
-            self._enroll_counts(enroll) if self.num_utts else 1,
+            utterance_counts(enroll.ids, self.num_utts) if self.num_utts else 1,
             cohort,
             self.top_n if self.score_norm == "as" else None,
             self.max_memory,
@@ -249,15 +250,6 @@ class ScoreTrials(Program):
                 f"warning: the cohort has {len(cohort)} vectors, fewer than --top-n {self.top_n}: all of them count"
             )
         return cohort
-
-    def _enroll_counts(self, enroll: VectorTable) -> np.ndarray:
-        given = read_id_map(self.num_utts)
-        counts = []
-        for key in enroll.ids:
-            if not given.get(key, "").isdecimal() or int(given[key]) == 0:
-                raise InputError(f"{self.num_utts}: no number of utterances, 1 or more, for the model {key}")
-            counts.append(int(given[key]))
-        return np.array(counts)
 
 
 def _array_on(device: str) -> Callable[[np.ndarray], object]:

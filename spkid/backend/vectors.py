@@ -11,6 +11,7 @@ import numpy as np
 
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.io import is_pipe
+from spkid.kaldi.lists import read_id_map
 from spkid.kaldi.tables import MATRIX, VECTOR, Holder, is_table, read_table
 
 NUM_SHOWN = 5
@@ -139,6 +140,21 @@ def speaker_means(table: VectorTable, utt2spk: Mapping[str, str], source: str) -
     sums = np.add.reduceat(table.matrix[np.argsort(codes, kind="stable")], starts, axis=0, dtype=np.float64)
     means = (sums / counts[:, None]).astype(table.matrix.dtype)
     return VectorTable(speakers.tolist(), means, f"{table.source} by {source}")
+
+
+def utterance_counts(ids: Sequence[str], path: str) -> np.ndarray:
+    """(ids,) how many utterances were averaged into each vector, as a file of lines `id n` (num_utts.ark) says.
+
+    Raises:
+        InputError: an id has no number of 1 or more there.
+    """
+    given = read_id_map(path)
+    counts = []
+    for key in ids:
+        if not given.get(key, "").isdecimal() or int(given[key]) == 0:
+            raise InputError(f"{path}: no number of utterances, 1 or more, for the model {key}")
+        counts.append(int(given[key]))
+    return np.array(counts)
 
 
 @contextlib.contextmanager

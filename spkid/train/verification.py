@@ -11,9 +11,8 @@ import numpy as np
 
 from spkid.backend import BackEnd
 from spkid.backend.methods import ScoringMethod
-from spkid.backend.vectors import VectorTable, load_vectors, table_file, table_specifier
+from spkid.backend.vectors import VectorTable, load_vectors, table_file, table_specifier, utterance_counts
 from spkid.kaldi import InputError
-from spkid.kaldi.lists import read_id_map
 from spkid.kaldi.tables import VECTOR, TableWriter, is_table, write_id_map
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".sph"}
@@ -245,14 +244,7 @@ def read_enrolled(path: str | Path) -> Enrolled | None:
     counts_file = next((Path(file).with_name(SPEAKER_COUNTS) for file in table_file(rspecifier)), None)
     if counts_file is None or not counts_file.exists():
         return Enrolled(table, np.ones(len(table), int))
-    given = read_id_map(counts_file)
-    return Enrolled(table, np.array([_count(given, key, counts_file) for key in table.ids]))
-
-
-def _count(given: dict[str, str], key: str, path: Path) -> int:
-    if not given.get(key, "").isdecimal() or int(given[key]) == 0:
-        raise InputError(f"{path}: no number of recordings, 1 or more, for {key}")
-    return int(given[key])
+    return Enrolled(table, utterance_counts(table.ids, str(counts_file)))
 
 
 def as_table(ids: Sequence[str], vectors: Sequence[np.ndarray], source: str) -> VectorTable:

@@ -212,7 +212,7 @@ def test_plda_counts_the_recordings_of_a_speaker(work, tmp_path, capfd):
         scores.append(json.loads(run(capfd, *words, work / "0.wav"))[str(work / "0.wav")][0]["score"])
     assert scores[0] != scores[1]
     (tmp_path / "num_utts.ark").write_text("s0 1\n")
-    assert "no number of recordings, 1 or more, for s1" in refuse(capfd, *words, work / "0.wav")
+    assert "no number of utterances, 1 or more, for the model s1" in refuse(capfd, *words, work / "0.wav")
 
 
 def test_other_rates_are_resampled_and_bad_audio_is_refused(work, tmp_path, capfd):
