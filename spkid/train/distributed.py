@@ -97,11 +97,14 @@ class Processes:
 
     def from_first(self, work: Callable[[], T]) -> T:
         """What process 0 gets from `work`, which only process 0 does."""
-        value = None
+        value = [None]
         with self.together():
             if self.is_first:
-                value = work()
-        return self.exchange(value)[0]  # type: ignore[return-value]
+                value = [work()]
+        if self.count > 1:
+            with _company():
+                distributed.broadcast_object_list(value, group=self._objects)
+        return value[0]  # type: ignore[return-value]
 
     def average(self, parameters: Sequence[nn.Parameter], sums: torch.Tensor) -> torch.Tensor:
         """Gradients become their mean over the processes; returns `sums` (few,) float64 added up over them."""
@@ -127,7 +130,8 @@ class Processes:
         """
         if self.count == 1:
             return output, labels
-        return _Gather.apply(output, self.rank, self.count), torch.cat(_all_gather(labels, self.count))
+        # In float32: not every transport knows bf16.
+        return _Gather.apply(output.float(), self.rank, self.count), torch.cat(_all_gather(labels, self.count))
 
 
 def _all_gather(values: torch.Tensor, count: int) -> list[torch.Tensor]:
@@ -176,14 +180,14 @@ class RunningStatistics:
             for layer in network.modules()
             if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
         ]
-        if processes.count > 1 and any(layer.momentum is None for layer in self._layers):
-            raise InputError(
-                "this network's batch normalisation averages over all batches (momentum None), which several "
-                "processes cannot share; train it in one"
-            )
         self._active = processes.count > 1 and bool(self._layers)
-        self._before = torch.empty(0)
-        self._counts_before = torch.empty(0)
+        if not self._active:
+            return
+        self._before, self._counts_before = self._values(), self._counts()
+        sizes = torch.tensor([2 * layer.num_features for layer in self._layers])
+        self._layer_of = torch.arange(len(sizes)).repeat_interleave(sizes).to(self._before.device)
+        momenta = [layer.momentum for layer in self._layers]
+        self._decay = 1.0 - torch.tensor(momenta, dtype=torch.float64, device=self._before.device)
 
     def remember(self) -> None:
         """Before a batch."""
@@ -197,9 +201,7 @@ class RunningStatistics:
         values, counts = self._values(), self._counts()
         every = _all_gather(values, self._processes.count)
         seen = counts - self._counts_before
-        momenta = torch.tensor([layer.momentum for layer in self._layers], dtype=torch.float64, device=values.device)
-        sizes = torch.tensor([2 * layer.num_features for layer in self._layers], device=values.device)
-        kept = ((1.0 - momenta) ** seen).repeat_interleave(sizes)
+        kept = (self._decay**seen)[self._layer_of]
         folded = self._before
         for one in every:
             folded = kept * folded + (one - kept * self._before)
