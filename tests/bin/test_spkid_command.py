@@ -10,16 +10,20 @@ import torch
 
 from spkid.bin import _spkid_commands
 from spkid.bin.spkid import main
-from spkid.data.front_end import FeatureRecord, FrontEnd, write_record
+from spkid.data.division import open_for_front_end
+from spkid.data.front_end import FeatureRecord, FrontEnd, read_record, write_record
 from spkid.features import MfccOptions, VadOptions, compute_vad, mfcc
+from spkid.kaldi import InputError
 from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter, read_table, write_id_map
 from spkid.nnet import build_model, pretrained
 from spkid.train.embedder import Embedder
-from spkid.train.experiment import save_final
+from spkid.train.experiment import read_description, save_final
 from spkid.train.extraction import Extractor
 from spkid.train.extraction_options import ExtractionOptions
 from spkid.train.imports import import_checkpoint
 from tests.nnet.goldens import arrays, case_weights
+from tests.shared import REPOSITORY
+from tests.steps.running import succeed
 
 torch.set_num_threads(1)
 
@@ -115,6 +119,27 @@ def test_speech_is_found_as_in_training_or_not_at_all(tmp_path, capfd):
     )
     make_model(tmp_path / "neural", mfcc_front_end(vad={"method": "lstm_vad"}), **SMALL)
     assert "found by lstm_vad" in refuse(capfd, "embed", "--model", tmp_path / "neural", tmp_path / "a.wav")
+
+
+def test_the_step_records_how_speech_was_found(work, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    with TableWriter(f"ark,scp:{data}/feats.ark,{data}/feats.scp", MATRIX) as feats:
+        feats.write("a", mfcc(voice(0), MFCC))
+    write_record(data, FeatureRecord("mfcc", asdict(MFCC)))
+    for name in ("utt2spk", "spk2utt"):
+        (data / name).write_text("a a\n")
+    front_end = read_description(work / "exp")[1]
+    words = ["--nj", 1, "--cmd", REPOSITORY / "utils" / "run.py", "--vad-config", tmp_path / "vad.conf", data]
+    (tmp_path / "vad.conf").write_text("--vad-energy-threshold=-1\n--vad-energy-mean-scale=1\n--vad-frames-context=2\n")
+    succeed("compute_vad_decision.py", *words)
+    assert read_record(data).vad == front_end.vad
+    assert list(open_for_front_end(front_end, data, None, {}).ids) == ["a"]
+    (tmp_path / "vad.conf").write_text("--vad-energy-threshold=-2\n--vad-energy-mean-scale=1\n--vad-frames-context=2\n")
+    succeed("compute_vad_decision.py", *words)
+    sentence = r"vad.json: speech was found with vad_energy_threshold=-2.0, but the network was trained with .*=-1.0"
+    with pytest.raises(InputError, match=sentence):
+        open_for_front_end(front_end, data, None, {})
 
 
 def test_verify_says_what_it_decides_by(work, tmp_path, capfd):
