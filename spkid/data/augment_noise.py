@@ -55,12 +55,16 @@ class NoiseFiles:
 
 
 def open_augmentation_audio(directory: str, rate: float) -> AudioSource:
-    """The audio of a data directory; files that cannot be read are left out with a warning. Raises InputError."""
+    """The audio of a data directory. Raises InputError where there is none that can be used.
+
+    Files that cannot be read are left out with a warning; where there is utt2dur, they are not looked at before training
+    reads them.
+    """
     if not os.path.isfile(Path(directory) / "wav.scp"):
         raise InputError(f"{directory}: is no data directory with audio: there is no wav.scp in it")
     failed: dict[str, str] = {}
     options = WaveOptions(rate, allow_downsample=True, allow_upsample=True)
-    source = AudioSource(directory, options, failed=failed, exact=True)
+    source = AudioSource(directory, options, failed=failed)
     for reason in list(failed.values())[:3]:
         warn(f"{directory}: {reason}")
     if not source.ids:

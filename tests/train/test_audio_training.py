@@ -18,6 +18,7 @@ from spkid.train.config import config_from_dict, load_config
 from spkid.train.experiment import read_description
 from spkid.train.extraction import Extractor
 from spkid.train.extraction_options import ExtractionOptions
+from spkid.train.inputs import input_files
 from spkid.train.run import train_from_directory
 from tests.data.audio_data import archive, make_audio, voice, write_vad
 from tests.train.toy import write_trials
@@ -115,6 +116,15 @@ def test_networks_that_take_waveforms(folder, tmp_path):
     values = train_from_directory(whole, folder / "train", tmp_path, None, folder / "dev" / "trials")
     assert 0 <= values["dev_eer"] <= 1
     assert read_description(tmp_path)[1].type == "waveform"
+
+
+def test_what_is_frozen_can_be_read_again_and_names_its_inputs(folder):
+    frozen = config(augment(folder))
+    assert config_from_dict(json.loads(json.dumps(frozen.to_dict())), "again") == frozen
+    files = input_files(frozen, folder / "train", None, folder / "dev" / "trials")
+    for path in ("train/wav.scp", "train/vad.scp", "dev/wav.scp", "noise/wav.scp"):
+        assert folder / path in files
+    assert folder / "train" / "feats.scp" not in files
 
 
 @pytest.mark.parametrize(
