@@ -57,8 +57,7 @@ class NoiseFiles:
 def open_augmentation_audio(directory: str, rate: float) -> AudioSource:
     """The audio of a data directory. Raises InputError where there is none that can be used.
 
-    Files that cannot be read are left out with a warning; where there is utt2dur, they are not looked at before training
-    reads them.
+    Files that cannot be read are left out with a warning; with utt2dur they are not looked at before they are needed.
     """
     if not os.path.isfile(Path(directory) / "wav.scp"):
         raise InputError(f"{directory}: is no data directory with audio: there is no wav.scp in it")
