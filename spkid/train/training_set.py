@@ -42,6 +42,8 @@ def load_training_set(
     config: TrainConfig, data_dir: Path, dev_dir: Path | None = None, dev_trials: Path | None = None
 ) -> TrainingSet:
     """Opens everything that training reads; utterances with less than one frame are an error (InputError)."""
+    if dev_trials is not None and config.data.batches != "chunks":
+        raise InputError(f"data.batches {config.data.batches}: such a network gives no vectors to score trials with")
     if config.features.source == "audio":
         source, front_end = open_training_audio(config.features, data_dir)
     else:
@@ -55,7 +57,8 @@ def load_training_set(
         raise InputError(f"{data_dir}: training needs at least two speakers, here is {len(speakers)}")
     number = {speaker: index for index, speaker in enumerate(speakers)}
     labels = np.array([number[speaker_of[utterance]] for utterance in source.ids])
-    held = hold_out(source.ids, labels, config.validation.fraction, config.validation.max_utterances, config.seed)
+    owners = labels if config.data.batches != "labelled_segments" else np.zeros_like(labels)  # no speaker is learned
+    held = hold_out(source.ids, owners, config.validation.fraction, config.validation.max_utterances, config.seed)
     speakers = speakers_and_copies(speakers, config)
     memory = config.data.memory_mb
     data = TrainingSet(_keep(source.subset(~held), memory), labels[~held], speakers, front_end)

@@ -10,7 +10,7 @@ import yaml
 from spkid.kaldi import InputError
 from spkid.train.config import config_from_dict
 from spkid.train.run import train_from_directory
-from tests.train.toy import make_data
+from tests.train.toy import make_data, write_trials
 
 torch.set_num_threads(1)
 
@@ -157,3 +157,12 @@ def test_a_frame_network_knows_its_speakers(data, tmp_path):
     changed = config("frames", model={"name": "frame_mlp", "frames": 5, "num_classes": 4})
     with pytest.raises(InputError, match=r"model\.num_classes is 4, but there are 6 speakers here"):
         train_from_directory(changed, data, tmp_path / "other")
+
+
+def test_segments_of_unknown_speakers_are_held_out_too(tmp_path):
+    data = make_data(tmp_path / "train", speakers=12, utterances=1)
+    values = train_from_directory(config("segments", data={"micro_batch": 4}), data, tmp_path / "exp")
+    assert "valid_loss" in values
+    trials = write_trials(data)
+    with pytest.raises(InputError, match="labelled_segments: such a network gives no vectors to score trials with"):
+        train_from_directory(config("segments"), data, tmp_path / "other", data, trials)
