@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from spkid.audio.recording import Recording
 from spkid.audio.wave import encode_wav
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.logging import warn
-from spkid.kaldi.options import option, parse_command_line
+from spkid.kaldi.options import option
 
 TOOL = "wav-reverberate"
 # What means something to a shell within double quotes or outside of any: such a line is left to it.
@@ -136,15 +136,17 @@ def rendered(entry: str) -> bytes | None:
     """The WAV that a wav.scp entry ending in wav-reverberate writes; None where a shell has to run it.
 
     Raises:
-        InputError: as `corrupt_recording`, and for an option that wav-reverberate does not have.
+        InputError: as `corrupt_recording`.
     """
     stages = _stages(entry)
     if stages is None:
         return None
     words = shlex.split(stages[-1])
-    if len(words) < 3 or words[0] != TOOL or words[-1] != "-" or "--help" in words:
+    if len(words) < 3 or words[0] != TOOL or words[-1] != "-":
         return None
-    (options,), (source, _) = parse_command_line("", [ReverberationOptions], words[1:], (2, 2))
+    options, source = _options(words[1:-2]), words[-2]
+    if options is None:
+        return None
     if source == "-":
         if len(stages) == 1:
             return None
@@ -154,6 +156,22 @@ def rendered(entry: str) -> bytes | None:
     elif len(stages) > 1:
         return None
     return encode_wav(*corrupt_recording(source, options))
+
+
+def _options(words: Sequence[str]) -> ReverberationOptions | None:
+    """The options of a line; None where others than those of `ReverberationOptions` are among them."""
+    defaults = {field.name.replace("_", "-"): field.default for field in fields(ReverberationOptions)}
+    values = {}
+    for word in words:
+        name, equals, text = word.removeprefix("--").partition("=")
+        if not (word.startswith("--") and equals and name in defaults):
+            return None
+        kind = type(defaults[name])
+        try:
+            values[name.replace("-", "_")] = {"true": True, "false": False}[text] if kind is bool else kind(text)
+        except (KeyError, ValueError):
+            return None
+    return ReverberationOptions(**values)
 
 
 def _stages(entry: str) -> list[str] | None:

@@ -262,7 +262,7 @@ def test_without_shift_what_counts_on_the_length_goes(recipe):
 
 
 def test_the_stages_of_voxceleb_v2(recipe):
-    """Stages 2 and 3 of Kaldi's egs/voxceleb/v2/run.sh, with utils/*.sh as utils/*.py: what is trained on at the end."""
+    """Stages 2 and 3 of Kaldi's egs/voxceleb/v2/run.sh, with utils/*.sh as utils/*.py."""
     words = ["--rir-set-parameters", "0.5, rir_list", "--rir-set-parameters", "0.5, rir_list"]
     words += ["--speech-rvb-probability", 1, "--pointsource-noise-addition-probability", 0]
     words += ["--isotropic-noise-addition-probability", 0, "--num-replications", 1, "--source-sampling-rate", RATE]
