@@ -15,7 +15,7 @@ from spkid.backend.vectors import VectorTable, load_vectors, table_file, table_s
 from spkid.kaldi import InputError
 from spkid.kaldi.tables import VECTOR, TableWriter, is_table, write_id_map
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".sph"}
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif"}  # what libsndfile reads
 SPEAKER_TABLE, SPEAKER_COUNTS = "spk_xvector.scp", "num_utts.ark"
 
 
