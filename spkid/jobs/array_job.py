@@ -200,7 +200,8 @@ def _take_option(words: list[str], job: ArrayJob) -> None:
     if not (equals and switch.startswith("--")):
         name = switch.lstrip("-")
         number = 2 if switch == "-pe" else 1
-        if len(words) < number or ARRAY.fullmatch(words[0]):
+        # not `-l gpu=1`, which looks like an array
+        if len(words) < number or (switch.startswith("--") and ARRAY.fullmatch(words[0])):
             raise InputError(f"option {switch} needs a value")
         values = [words.pop(0) for _ in range(number)]
         if not switch.startswith("--"):

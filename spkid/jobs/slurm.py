@@ -43,10 +43,11 @@ UNREACHABLE = re.compile(
 )
 FORGOTTEN = re.compile(r"invalid job id", re.I)
 
-# One process a node; the launcher's variables and torchrun's agree: the first node is where all meet.
+# The command runs once on each node; all meet on the first, at the address by which Slurm itself knows it.
 RUN_ON_NODES = (
-    'export NNODES=$SLURM_NNODES MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
-    " MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000)); export command;"
+    'first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1); export command NNODES=$SLURM_NNODES'
+    ' MASTER_ADDR=$(scontrol show node "$first" | sed -n "s/.*NodeAddr=\\([^ ]*\\).*/\\1/p")'
+    " MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000));"
     " srun --nodes=$NNODES --ntasks=$NNODES --ntasks-per-node=1 --kill-on-bad-exit=1 --mpi=none"
     " bash -c 'export NODE_RANK=$SLURM_NODEID; " + RUN_HERE + "'"
 )

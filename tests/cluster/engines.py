@@ -42,6 +42,7 @@ ReturnToService=2
 MaxArraySize=8
 MinJobAge=20
 KillWait=2
+MessageTimeout=2
 SlurmdTimeout=300
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0
 NodeName=alpha NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[0]} CPUs=2 State=UNKNOWN

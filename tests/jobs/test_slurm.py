@@ -107,6 +107,6 @@ def test_without_slurm_it_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_one_dash_options_are_the_engines():
-    job = parse(["-V", "-pe", "smp", "5", "-q", "all.q", "--mem", "1G", "log", "true"])
-    assert job.engine_words == ["-V", "-pe", "smp", "5", "-q", "all.q"]
+    job = parse(["-V", "-pe", "smp", "5", "-l", "gpu=1", "--mem", "1G", "log", "true"])
+    assert job.engine_words == ["-V", "-pe", "smp", "5", "-l", "gpu=1"]
     assert job.options == {"mem": "1G"}
