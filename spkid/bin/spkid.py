@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from spkid import __version__
+
 USAGE = """Embeds, compares and identifies recordings with a trained or imported network.
 Usage: spkid <command> [options] <recordings>
 
@@ -22,6 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] in (["--help"], ["-h"]):
         print(USAGE)
+        return 0
+    if words[:1] == ["--version"]:
+        print(f"spkid {__version__}")
         return 0
     from spkid.bin._spkid_commands import COMMANDS, run  # plumbum: not for the usage
 

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 
+from spkid import __version__
 from spkid.bin import _spkid_commands
 from spkid.bin.spkid import main
 from spkid.data.division import open_for_front_end
@@ -324,6 +325,7 @@ def test_imports_see_the_features_that_they_were_trained_on(tmp_path, source, ca
 
 def test_help_and_mistakes(capfd):
     assert "e.g.: spkid verify" in run(capfd, "--help")
+    assert run(capfd, "--version") == f"spkid {__version__}\n"
     for name in _spkid_commands.COMMANDS:
         assert f"spkid {name} --model" in run(capfd, name, "--help")
     assert "unknown command verfy (did you mean verify?)" in refuse(capfd, "verfy")
