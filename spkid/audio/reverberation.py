@@ -30,8 +30,9 @@ def convolve(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
     if not signal.size or not response.size:
         raise ValueError("a convolution needs a signal and an impulse response of at least one sample")
     overlap = response.size - 1
-    # Blocks several times longer than the response: then little of each transform is spent on the overlap.
-    size = fft.next_fast_len(min(signal.size, max(LEAST_BLOCK, 3 * response.size)) + overlap, real=True)
+    # Equal blocks, several times longer than the response: then little of each transform is spent on the overlap.
+    blocks = max(round(signal.size / max(LEAST_BLOCK, 3 * response.size)), 1)
+    size = fft.next_fast_len(-(-signal.size // blocks) + overlap, real=True)
     spectrum = fft.rfft(response, size)
     convolved = np.zeros(signal.size + overlap, dtype=np.float32)
     block = size - overlap
