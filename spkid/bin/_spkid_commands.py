@@ -84,7 +84,7 @@ class WithDecision(WithModel):
         threshold = read_threshold(self.results, method) if self.results else None
         if self.threshold is not None:
             threshold = Threshold(self.threshold, "given")
-        calibration = read_calibration(self.calibration) if self.calibration else None
+        calibration = read_calibration(self.calibration, method) if self.calibration else None
         return Judge(method, self.backend or None, threshold, calibration, self.prior)
 
 

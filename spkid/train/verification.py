@@ -114,7 +114,7 @@ class Judge:
         log_odds = math.log(self._prior / (1 - self._prior))
         probability = 0.5 * (1 + math.tanh((ratio + log_odds) / 2))  # the logistic function, without overflow
         origin = f"of the ratio, where {100 * self._prior:g}% are the same speaker"
-        return Decision(score, ratio, probability, -log_odds, origin, ratio >= -log_odds)
+        return Decision(score, ratio, probability, 0.0 - log_odds, origin, ratio >= -log_odds)
 
 
 def read_threshold(path: str | Path, method: str) -> Threshold:
@@ -136,10 +136,11 @@ def read_threshold(path: str | Path, method: str) -> Threshold:
     return Threshold(float(threshold), f"cheapest in {path} where {100 * prior:g}% are the same speaker")
 
 
-def read_calibration(path: str | Path) -> Calibration:
+def read_calibration(path: str | Path, method: str) -> Calibration:
     """A calibration of steps/calibrate_scores.py: the scores that it wrote, or the .model.json beside them.
 
-    Raises InputError for one that needs more than the score.
+    Raises InputError for one that needs more than the score, and for one of scores that were made by another method or
+    normalised with a cohort.
     """
     path = Path(path) if str(path).endswith(".json") else Path(f"{path}.model.json")
     values = _read_json(path, "steps/calibrate_scores.py")
@@ -152,6 +153,10 @@ def read_calibration(path: str | Path) -> Calibration:
         raise InputError(
             f"{path}: this calibration also looks at {', '.join(sorted(weights))}; train one of the score alone"
         )
+    record = path.parent / f".{path.name.removesuffix('.model.json')}.step" / ".done.json"
+    if record.exists():
+        for name in _read_json(record, "steps/calibrate_scores.py").get("inputs", {}):
+            _refuse_other_method(path, (record.parent / name).resolve(), method)
     return Calibration(weight, offset, prior)
 
 
@@ -175,13 +180,9 @@ def _refuse_other_method(path: Path, scores: Path, method: str) -> None:
     options = _read_json(record, "steps/score_trials.py").get("options", {})
     used, norm = options.get("method", method), options.get("score_norm", "none")
     if used != method:
-        raise InputError(
-            f"{path}: its threshold is one of {used} scores, but these are {method}: choose --method {used}"
-        )
+        raise InputError(f"{path}: is about {used} scores, but these are {method}: choose --method {used}")
     if norm != "none":
-        raise InputError(
-            f"{path}: its threshold is one of scores normalised with a cohort ({norm}-norm), which these are not"
-        )
+        raise InputError(f"{path}: is about scores normalised with a cohort ({norm}-norm), which these are not")
 
 
 @dataclass(frozen=True)

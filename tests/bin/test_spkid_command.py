@@ -167,7 +167,7 @@ def test_verify_says_what_it_decides_by(work, tmp_path, capfd):
     step = tmp_path / "results" / ".scores_cosine.step"
     step.mkdir()
     (step / ".done.json").write_text('{"options": {"method": "plda", "score_norm": "none"}}')
-    assert "its threshold is one of plda scores" in refuse(capfd, "verify", *model, "--results", results, *files)
+    assert "is about plda scores, but these are cosine" in refuse(capfd, "verify", *model, "--results", results, *files)
     (step / ".done.json").write_text('{"options": {"method": "cosine", "score_norm": "as"}}')
     assert "normalised with a cohort (as-norm)" in refuse(capfd, "verify", *model, "--results", results, *files)
     assert "not both" in refuse(capfd, "verify", *model, "--results", results, "--threshold", 1, *files)
@@ -188,6 +188,13 @@ def test_a_calibration_gives_ratio_and_probability(work, tmp_path, capfd):
     assert rare["threshold"] == pytest.approx(np.log(99))
     odds = answer["probability"] / (1 - answer["probability"])
     assert rare["probability"] == pytest.approx(odds / (odds + 99))
+    for name, record in (
+        ("scores", {"inputs": {"../dev_trials": "", "../dev_scores": ""}}),
+        ("dev_scores", {"options": {"method": "plda"}}),
+    ):
+        (tmp_path / f".{name}.step").mkdir()
+        (tmp_path / f".{name}.step" / ".done.json").write_text(json.dumps(record))
+    assert "is about plda scores" in refuse(capfd, *words, "--calibration", calibration)
     calibration.write_text(json.dumps({"weights": {"score": 4.0, "min(duration)": 1}, "offset": 0, "prior": 0.5}))
     assert "also looks at min(duration)" in refuse(capfd, *words, "--calibration", calibration)
     assert "--prior matters to calibrated scores only" in refuse(capfd, *words, "--prior", 0.1)
