@@ -20,7 +20,7 @@ from plumbum import cli
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
 from local import mini, speechocean762
-from local.common import layouts
+from local.common import layouts, marked_speech
 from local.common.layouts import Voice
 from local.common.marked_speech import marked_recording
 from local.common.synthetic_speech import load_espeak
@@ -30,6 +30,8 @@ from spkid.features import MfccOptions, add_deltas, mfcc
 from spkid.jobs import Program, Step
 from spkid.kaldi import InputError
 from spkid.kaldi.lists import read_id_map
+
+SOURCES = [Path(module).resolve() for module in (__file__, layouts.__file__, marked_speech.__file__)]  # the design
 
 
 def recorded_voices(corpus: Path, rate: int) -> list[Voice]:
@@ -125,7 +127,7 @@ class Layout(Program):
         if present and not record.is_dir():
             raise InputError(f"{present[0]}: is there and was not made by this program: give another directory")
         options = {name: getattr(self, name) for name in self._own_options()}
-        with Step("miniature", record, [Path(__file__), Path(layouts.__file__)], options, force=self.force) as step:
+        with Step("miniature", record, SOURCES, options, force=self.force) as step:
             if step.is_done:
                 return 0
             for path in present:

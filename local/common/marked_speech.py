@@ -11,11 +11,13 @@ from spkid.audio.noise import Noise, add_noise
 
 FRAME_SECONDS = 0.01
 QUIETEST_SPEECH = -35.0  # dB under the loudest frames of an utterance
+FLOOR_TO_TOP = 0.4  # speech is louder than this share of the way from the quietest frames to the loudest, in dB
 PAUSE_IN_SPEECH = 0.2  # shorter pauses belong to the speech around them, in seconds
+CLICK = 0.05  # what is shorter is no speech, in seconds
 
 
 def speech_intervals(samples: np.ndarray, rate: int) -> list[Interval]:
-    """Where a clean utterance has speech: frames within 35 dB of its loud ones, short pauses between them too.
+    """Where a clean utterance has speech: frames well above its quiet ones, short pauses between them too.
 
     samples: (samples,) float in +-1.
     """
@@ -24,14 +26,15 @@ def speech_intervals(samples: np.ndarray, rate: int) -> list[Interval]:
     if not len(frames):
         return []
     decibels = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
-    loud = decibels > np.percentile(decibels, 95) + QUIETEST_SPEECH
+    floor, top = np.percentile(decibels, (5, 95))
+    loud = decibels > max(top + QUIETEST_SPEECH, floor + FLOOR_TO_TOP * (top - floor))
     joined: list[Interval] = []
     for start, end in intervals_of(loud, FRAME_SECONDS):
         if joined and start - joined[-1][1] < PAUSE_IN_SPEECH:
             joined[-1] = (joined[-1][0], end)
         else:
             joined.append((start, end))
-    return merge(joined)
+    return merge([(start, end) for start, end in joined if end - start > CLICK])
 
 
 def marked_recording(

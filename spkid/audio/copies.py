@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from spkid.audio.durations import utterance_durations
+from spkid.audio.recording import Recording
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.data_combine import combine_data_dirs, copy_data_dir
 from spkid.kaldi.data_subset import remove_files
@@ -13,7 +14,7 @@ from spkid.kaldi.lists import write_id_map
 
 # Facts about the features of the clean audio; decisions on speech (vad.scp) hold for the copy too.
 OF_FEATURES = {"feats.scp", "cmvn.scp", "utt2num_frames", "feats.json", "frame_shift"}
-OF_LENGTH = {"vad.scp", "utt2dur", "reco2dur"}
+OF_LENGTH = {"vad.scp", "vad.json", "utt2dur", "reco2dur"}
 
 
 def recording_durations(data: DataDir, jobs: int = 1) -> dict[str, float]:
@@ -91,6 +92,20 @@ def numbers(text: str, name: str, convert: type[int] | type[float] = float, leas
         pass
     kind = "whole numbers" if convert is int else "numbers"
     raise InputError(f"--{name} takes {kind} between colons, as in 15:10:5, not {text!r}")
+
+
+def check_rate(data: DataDir, location: str, hint: str) -> None:
+    """Raises InputError where the first recording of a directory has another rate than a noise or a response.
+
+    hint: what to do about it.
+    """
+    recording, entry = next(iter(data.wav_scp.items()))
+    with Recording(entry) as speech, Recording(location) as added:
+        if speech.rate != added.rate:
+            raise InputError(
+                f"{location}: is sampled at {added.rate:g} Hz and recording {recording} of {data.root} at "
+                f"{speech.rate:g} Hz: {hint}"
+            )
 
 
 def fits_between_commas(locations: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ import random
 
 from plumbum import cli
 
-from spkid.audio.copies import fits_between_commas, numbers, recording_durations, write_copy
+from spkid.audio.copies import check_rate, fits_between_commas, numbers, recording_durations, write_copy
 from spkid.audio.corruption import AddedNoise, corruption_line
 from spkid.jobs import Program, Step, boolean
 from spkid.kaldi import DataDir, InputError
@@ -68,6 +68,8 @@ class AugmentDataDir(Program):
             if step.is_done:
                 return 0
             foreground, background = self._noises(self.fg_noise_dir), self._noises(self.bg_noise_dir)
+            for noises in filter(None, (foreground, background)):
+                check_rate(source, noises[0][0], "make the noises again at that rate (local/musan.py --rate)")
             durations = recording_durations(source, self.nj)
             wav_scp = {}
             for recording, entry in source.wav_scp.items():

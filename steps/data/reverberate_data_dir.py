@@ -17,7 +17,14 @@ from typing import NamedTuple, TypeVar
 from plumbum import cli
 
 from spkid.audio import Recording
-from spkid.audio.copies import combine_copies, fits_between_commas, numbers, recording_durations, write_copy
+from spkid.audio.copies import (
+    check_rate,
+    combine_copies,
+    fits_between_commas,
+    numbers,
+    recording_durations,
+    write_copy,
+)
 from spkid.audio.corruption import AddedNoise, corruption_line
 from spkid.audio.room_lists import Response, RoomNoise, read_noises, read_responses
 from spkid.jobs import Program, Step, boolean, fraction
@@ -103,6 +110,8 @@ class ReverberateDataDir(Program):
                 _at_rate(_mix(rir_sets, read_responses, self.rir_smoothing), self.source_rate),
                 _at_rate(_mix(noise_sets, read_noises, self.noise_smoothing), self.source_rate),
             )
+            hint = "give --source-sampling-rate, or lists at that rate (local/rirs_noises.py --rate)"
+            check_rate(source, rooms.responses.items[0].location, hint)
             durations = recording_durations(source, self.nj)
             numbers_of_copies = range(0 if self.include_original else 1, self.num_replications + 1)
             copies = []

@@ -319,6 +319,17 @@ def test_mistakes(program, words, sentence, recipe, monkeypatch):
     assert sentence in refuse(program, *words)
 
 
+def test_noises_and_responses_of_another_rate(recipe):
+    for path in DataDir("data/noise").wav_scp.values():
+        write_wav(path, samples_of(0, 1), 2 * RATE)
+    for path in DataDir("data/rirs").wav_scp.values():
+        write_wav(path, samples_of(0, 0.1), 2 * RATE)
+    said = refuse(AUGMENT, "--utt-suffix", "x", "--bg-noise-dir", "data/noise", "data/train", "data/x")
+    assert "is sampled at 16000 Hz and recording s0-u0 of data/train at 8000 Hz" in said
+    said = refuse(REVERBERATE, "--rir-set-parameters", "rir_list", "data/train", "data/y")
+    assert "give --source-sampling-rate" in said
+
+
 def test_a_comma_in_a_noise_s_name(recipe):
     write_dir(Path("data/o,dd"), {"n": samples_of(0, 1)})
     words = ["--utt-suffix", "x", "--bg-noise-dir", "data/o,dd"]
