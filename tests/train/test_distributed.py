@@ -12,6 +12,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from spkid.kaldi import InputError
 from spkid.kaldi.tables import read_script
 from spkid.train.launch import run_processes
 from tests.shared import REPOSITORY
@@ -114,6 +115,22 @@ def test_batches_that_processes_cannot_share_are_refused(data, tmp_path):
     assert status == 1
     assert "data.micro_batches is 3, which 2 processes cannot share evenly" in err
     assert err.count("error:") == 1
+
+
+DIES = """
+import os, signal, time
+if os.environ["RANK"] == "1":
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(60)
+"""
+
+
+def test_a_process_that_is_killed_ends_the_others(monkeypatch):
+    monkeypatch.setattr("spkid.train.launch.NOTICE_SECONDS", 0.1)
+    began = time.monotonic()
+    with pytest.raises(InputError, match="process 2 of 3 was ended by SIGKILL"):
+        run_processes(3, [sys.executable, "-c", DIES])
+    assert time.monotonic() - began < 20
 
 
 COMPARE = """
