@@ -82,6 +82,38 @@ def test_pick_failed_runs_only_what_has_not_succeeded(tmp_path):
     assert run(tmp_path, "--pick", "failed", "JOB=1:3", "log/x.JOB.log", "false").returncode == 0
 
 
+def test_pick_failed_leaves_what_never_started_and_incomplete_does_not(tmp_path):
+    assert run(tmp_path, "JOB=1:2", "log/x.JOB.log", "test", "JOB", "=", "1").returncode == 1
+    for pick, ran in (("failed", ["ran.2"]), ("incomplete", ["ran.3"]), ("all", ["ran.1", "ran.2", "ran.3"])):
+        assert run(tmp_path, "--pick", pick, "JOB=1:3", "log/x.JOB.log", "touch", "ran.JOB").returncode == 0
+        assert sorted(file.name for file in tmp_path.glob("ran.*")) == ran
+        for file in tmp_path.glob("ran.*"):
+            file.unlink()
+
+
+def test_retries(tmp_path):
+    script = "if test -e tried.JOB; then exit 0; fi; touch tried.JOB; test JOB != 2"
+    result = run(tmp_path, "--retries", "1", "JOB=1:3", "log/x.JOB.log", "sh", "-c", script)
+    assert result.returncode == 0, result.stderr
+    assert "trying 1 of 3 jobs again" in result.stderr
+    assert (tmp_path / "log/x.2.log.failed").exists()
+    result = run(tmp_path, "--retries", "2", "log/y.log", "sh", "-c", "echo >>tries; exit 5")
+    assert result.returncode == 1
+    assert (tmp_path / "tries").read_text() == 3 * "\n"
+
+
+def test_two_launchers_of_the_same_jobs(tmp_path):
+    words = ["JOB=1:2", "log/x.JOB.log", "sh", "-c", "echo > began; sleep 60"]
+    first = subprocess.Popen([*RUN, *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    wait_for((tmp_path / "began").exists)
+    second = run(tmp_path, "JOB=1:2", "log/x.JOB.log", "true")
+    first.terminate()
+    first.wait()
+    assert second.returncode == 1
+    assert f"process {first.pid}" in second.stderr
+    assert run(tmp_path, "JOB=1:2", "log/x.JOB.log", "true").returncode == 0
+
+
 def test_max_jobs_run_bounds_what_runs_together(tmp_path):
     script = (
         "import os, pathlib, sys, time\n"

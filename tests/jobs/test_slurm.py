@@ -1,5 +1,7 @@
 """utils/slurm.py on a stand-in for Slurm: limits, accounts, environment; tests/cluster has the real one."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -85,6 +87,29 @@ def test_variables_of_an_outer_job_are_not_handed_on(monkeypatch):
     environment = Slurm()._environment
     assert "SLURM_MEM_PER_NODE" not in environment
     assert environment["SLURM_CONF"] == "/a/slurm.conf"
+
+
+def test_a_step_that_was_killed_leaves_jobs_that_the_next_one_cancels(stand_in, tmp_path):
+    code = (
+        "import sys; from spkid.jobs import Step\n"
+        "with Step('count', 'exp/count') as step:\n"
+        "    step.run_jobs(sys.argv[1], 4, 'exp/log/x.JOB.log', ['sh', '-c', sys.argv[2]])\n"
+        "    step.finish('done')\n"
+    )
+    launcher = str(REPOSITORY / "utils" / "slurm.py")
+    words = [sys.executable, "-c", code, launcher]
+    first = subprocess.Popen([*words, "echo JOB >>began; sleep 60"], process_group=0)
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "began").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    second = subprocess.run([*words, "echo JOB >>again"], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 0, second.stderr
+    assert "cancelling the jobs that a killed slurm.py left behind" in second.stderr
+    assert sorted((tmp_path / "again").read_text().split()) == ["1", "2", "3", "4"]
+    assert len((tmp_path / "began").read_text().split()) == 2  # of two at a time: the others were never begun
 
 
 @pytest.mark.parametrize(
