@@ -56,12 +56,10 @@ AUDIO_FEATURES: dict[str, type] = {
     "waveform": WaveformOptions,
 }
 
-# Options of compute-*-feats about tables and files, recorded in feats.json beside those of the features. Training on
-# audio does as their defaults say; None: of no consequence for the features.
-_TOOL_OPTIONS = {
-    **dict.fromkeys(("output_format", "min_duration", "write_utt2dur", "utt2spk")),
-    **{"subtract_mean": False, "channel": -1, "vtln_warp": 1.0, "vtln_map": ""},
-}
+# Options of compute-*-feats that feats.json records beside those of the features: of no consequence for features, ...
+TABLE_OPTIONS = ("output_format", "min_duration", "write_utt2dur", "utt2spk")
+# ... and those that are, as training on audio has them.
+TOOL_DEFAULTS = {"subtract_mean": False, "channel": -1, "vtln_warp": 1.0, "vtln_map": ""}
 
 
 def audio_options(kind: str, values: dict[str, Any] | None, source: str = "features.options") -> AudioOptions:
@@ -75,9 +73,9 @@ def audio_options(kind: str, values: dict[str, Any] | None, source: str = "featu
     names = {field.name for field in dataclasses.fields(AUDIO_FEATURES[kind])}
     own = {}
     for key, value in (values or {}).items():
-        if key in names or key not in _TOOL_OPTIONS:
+        if key in names or key not in (*TABLE_OPTIONS, *TOOL_DEFAULTS):
             own[key] = value
-        elif _TOOL_OPTIONS[key] not in (None, value):
+        elif TOOL_DEFAULTS.get(key, value) != value:
             raise InputError(f"{source}: features with {key}={value} cannot be computed from audio on the fly")
     options = fill_options(AUDIO_FEATURES[kind], own, source, kind)
     if getattr(options, "dither", 0.0):

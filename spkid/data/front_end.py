@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spkid.data.audio_options import AUDIO_FEATURES, recorded_options
+from spkid.data.audio_options import AUDIO_FEATURES, TABLE_OPTIONS, TOOL_DEFAULTS, recorded_options
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.logging import warn
@@ -25,10 +25,7 @@ CMN_KINDS = ("sliding", "utterance", "cmvn", "none")
 FEATS_JSON, VAD_JSON = "feats.json", "vad.json"
 DEVIATION_FLOOR = 2.0e-12  # added to the standard deviation by `cmvn_utterance` (asv_beginner)
 # Of no consequence for the features of an utterance.
-_NEUTRAL_OPTIONS = {"allow_downsample", "allow_upsample", "max_feature_vectors", "debug_mel", "output_format",
-                    "min_duration", "write_utt2dur", "utt2spk"}  # fmt: skip
-# Options of the tools that compute features, as they are where nobody says so: features computed in training.
-_TOOL_DEFAULTS = {"subtract_mean": False, "channel": -1, "vtln_warp": 1.0, "vtln_map": ""}
+_NEUTRAL_OPTIONS = {*TABLE_OPTIONS, "allow_downsample", "allow_upsample", "max_feature_vectors", "debug_mel"}
 
 
 def feature_files(data_dir: str | Path) -> list[Path]:
@@ -176,7 +173,7 @@ class FrontEnd:
             return None
         defaults = recorded_options(AUDIO_FEATURES[self.type]()) if self.type in AUDIO_FEATURES else {}
         neutral = _NEUTRAL_OPTIONS if options.get("dither") else {*_NEUTRAL_OPTIONS, "dither_seed"}
-        complete = {**_TOOL_DEFAULTS, **defaults, **options}
+        complete = {**TOOL_DEFAULTS, **defaults, **options}
         return {key: value for key, value in complete.items() if key not in neutral}
 
 
