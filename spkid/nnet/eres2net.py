@@ -122,6 +122,7 @@ class ERes2Net(nn.Module):
             pooling_options = TSTP if pooling_name(pooling) == "statistics" else {}
         self.pooling = build_pooling(pooling, channels=width * -(-input_dim // 8), **pooling_options)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)
+        self.to(memory_format=torch.channels_last)  # in which convolutions are fastest
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)

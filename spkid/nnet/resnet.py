@@ -147,6 +147,8 @@ class ResNet(nn.Module):
             self.second = nn.Sequential(nn.ReLU(), norm, nn.Linear(embedding_dim, embedding_dim))
         else:
             self.second = nn.Identity()
+        # The layout in which convolutions are fastest: a tenth off a step on a CPU (benchmarks/training_step.py).
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)
