@@ -105,9 +105,9 @@ class Train(Program):
 
     def _train(self, config: TrainConfig, data: Path, exp: Path, processes=None, locks: Sequence[int] = ()) -> int:
         """Trains, alone, as the first of several processes, or by starting these; the status."""
-        if self.num_processes > 1 and processes is None:
-            from spkid.train.launch import run_processes
+        from spkid.train.launch import number_of_nodes, run_processes
 
+        if self.num_processes * number_of_nodes() > 1 and processes is None:
             return run_processes(self.num_processes, self._words(data, exp, 1), locks)
         from spkid.train.run import train_from_directory  # torch: not where the step is done
 

@@ -14,21 +14,29 @@ NOTICE_SECONDS = 3.0  # in which the others notice by themselves that one has en
 GRACE_SECONDS = 10.0
 
 
+def number_of_nodes() -> int:
+    """On how many machines this training's processes are."""
+    return int(os.environ.get("NNODES", 1))
+
+
 def run_processes(count: int, command: Sequence[str], keep_open: Sequence[int] = ()) -> int:
     """Runs `command` `count` times at once with the variables that torchrun sets; 0, or the status of one that failed.
 
-    When one fails, the others are ended; a process that a signal ended is an InputError.
+    When one fails, the others are ended; a process that a signal ended is an InputError. On several nodes (NNODES,
+    NODE_RANK, MASTER_ADDR, MASTER_PORT, from utils/slurm.py --nodes) these are the processes of one node of them.
 
     keep_open: file descriptors that the processes inherit (a lock).
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    nodes, node = number_of_nodes(), int(os.environ.get("NODE_RANK", 0))
+    common = {"WORLD_SIZE": nodes * count, "LOCAL_WORLD_SIZE": count}
+    if nodes == 1:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free.getsockname()[1]}
     running = []
     try:
         for rank in range(count):
-            own = {**common, "RANK": rank, "LOCAL_RANK": rank}
+            own = {**common, "RANK": node * count + rank, "LOCAL_RANK": rank}
             environment = {**os.environ, **{name: str(value) for name, value in own.items()}}
             running.append(subprocess.Popen(command, env=environment, pass_fds=keep_open))
         while True:
