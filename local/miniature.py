@@ -173,7 +173,7 @@ class MakeVoxceleb(Layout):
                 f"--speakers {self.speakers} are too few for both corpora, {self.test_speakers} of them test"
             )
         layouts.voxceleb1(root / "voxceleb1", voices[split:], self.test_speakers)
-        layouts.voxceleb2(root / "voxceleb2", voices[:split], min(1, split - 1))
+        layouts.voxceleb2(root / "voxceleb2", voices[:split], max(1, split // 5))
 
 
 @Miniature.subcommand("aishell")

@@ -217,6 +217,8 @@ class Prepare(Program):
                 scripts = {utterance: wav_scp[utterance] for utterance in members}
                 write_data_dir(Path(data_dir) / name, scripts, utt2spk, spk2gender=genders)
                 _say_counts(step, Path(data_dir) / name, name, utt2spk)
+            if 2 in corpora and "voxceleb2_test" not in sets and not (lists / META[1]).is_file():
+                step.say(f"all of {roots[2]} is taken for dev: it has no folder test, and {lists} no {META[1]}")
             for number, corpus in corpora.items():
                 _say_missing(step, number, corpus, meta)
             for path, one in trial_lists.items():

@@ -177,6 +177,24 @@ def test_m4a_converted_once(compressed, tmp_path, capsys):
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "wav").rglob("*.wav")}, "nothing made twice"
 
 
+def test_voxceleb2_as_the_trainer_keeps_it(tmp_path, capsys):
+    """One folder, the converted WAV beside the m4a, no word of dev and test but perhaps vox2_meta.csv."""
+    voxceleb2(tmp_path / "corpus", voices(3, 2), num_test=1)
+    for part in ("dev", "test"):
+        shutil.copytree(tmp_path / "corpus" / part / "aac", tmp_path / "voxceleb2", dirs_exist_ok=True)
+    for path in list((tmp_path / "voxceleb2").rglob("*.wav")):
+        shutil.copy(path, path.with_suffix(".m4a"))
+    assert prepare("--voxceleb2", tmp_path / "voxceleb2", tmp_path / "one") == 0
+    said = capsys.readouterr().out
+    assert "is taken for dev" in said
+    assert "left out 6, a second file of an utterance" in said
+    assert len(DataDir(tmp_path / "one/voxceleb2_train").utterances) == 6
+    shutil.copy(tmp_path / "corpus/vox2_meta.csv", tmp_path / "voxceleb2")
+    assert prepare("--voxceleb2", tmp_path / "voxceleb2", tmp_path / "two") == 0
+    assert DataDir(tmp_path / "two/voxceleb2_test").speakers == ["id00026"]
+    assert DataDir(tmp_path / "two/voxceleb2_train").read("spk2gender") == {"id00012": "f", "id00019": "m"}
+
+
 def test_no_ffmpeg_to_convert_with(compressed, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", "/nowhere")
     assert prepare("--voxceleb2", compressed, "--convert", tmp_path / "wav", tmp_path / "data") == 1
