@@ -130,6 +130,6 @@ def _probability(options: dict[str, str], place: str) -> float | None:
 
 def _written(location: str) -> str:
     """Quoted where it would fall apart into words, as Kaldi's own lists quote commands."""
-    if " " not in location and "'" not in location and '"' not in location:
+    if not any(sign in location for sign in " '\"\\"):
         return location
     return '"' + location.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,13 +1,17 @@
 """Lines of wav.scp that end in wav-reverberate: read without a process, to the same bytes as a shell gives."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from spkid.audio import Recording, read_audio, write_wav
+from spkid.audio import Recording, corruption, read_audio, write_wav
 from spkid.audio.corruption import AddedNoise, corruption_line, rendered
 from spkid.kaldi import InputError
 
@@ -56,6 +60,29 @@ def test_a_line_is_read_without_a_shell_to_the_same_bytes(kind, files):
     assert ours == by_shell(line)
     with Recording(line) as recording:
         np.testing.assert_array_equal(recording.read(), Recording.from_bytes(ours, "").read())
+
+
+NAMES = st.text(
+    st.characters(exclude_categories=["C", "Z"], exclude_characters=",|") | st.just(" "), min_size=1, max_size=12
+).map(lambda name: f"/{name}/x.wav")
+
+
+@settings(max_examples=200)
+@given(source=NAMES, room=NAMES, noises=st.lists(NAMES, max_size=3), snr=st.integers(-20, 40))
+def test_whatever_the_names_the_line_is_read_as_it_was_meant(source, room, noises, snr):
+    """Blanks, quotes and the shell's own signs in names: what is written is what is read, by the shell's rules too."""
+    added = [AddedNoise(name, snr, 0.5) for name in noises]
+    line = corruption_line(source, response=room, noises=added)
+    read = []
+
+    def note(location, options):
+        read.append((location, options.impulse_response, options.additive_signals.split(",") if noises else []))
+        return np.zeros((1, 1), np.float32), RATE
+
+    with patch.object(corruption, "corrupt_recording", note):
+        assert rendered(line) is not None
+    assert read == [(source, room, noises)]
+    assert shlex.split(line.removesuffix("|"))[-2:] == [source, "-"]
 
 
 @pytest.mark.parametrize("snr", [-5, 0, 7, 20])

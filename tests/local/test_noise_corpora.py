@@ -3,11 +3,14 @@
 import hashlib
 import shutil
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from local import musan, rirs_noises
 from local.common import layouts
@@ -135,6 +138,19 @@ def test_lists_are_read_as_they_are_written(tmp_path):
     write_room_list(tmp_path / "noise_list", noises)
     assert read_responses(tmp_path / "rir_list") == responses
     assert read_noises(tmp_path / "noise_list") == noises
+
+
+SIGNS = st.characters(exclude_categories=["C", "Z"])
+WORDS = st.text(SIGNS, min_size=1, max_size=8).map(lambda name: "id" + "".join(sign for sign in name if sign.isalnum()))
+PLACES = st.text(SIGNS | st.sampled_from(" '\"\\|"), min_size=1, max_size=12).map("/{}.wav".format)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.builds(Response, WORDS, WORDS, PLACES), min_size=1, max_size=4))
+def test_any_list_is_read_as_it_was_written(responses):
+    with tempfile.TemporaryDirectory() as folder:
+        write_room_list(f"{folder}/rir_list", responses)
+        assert read_responses(f"{folder}/rir_list") == responses
 
 
 @pytest.mark.parametrize(

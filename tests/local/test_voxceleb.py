@@ -232,26 +232,26 @@ def test_ids():
 
 
 def test_a_long_list_takes_seconds(tmp_path):
-    """A third of E's trials over as many files: read, mapped and checked within seconds."""
+    """A tenth of E's trials over as many files as E has: read, mapped and checked within seconds."""
     random = np.random.default_rng(0)
     files = [f"id1{n // 120:04d}/video{n % 120 // 2:06d}/{n % 2:05d}.wav" for n in range(145_000)]
-    pairs = random.integers(len(files), size=(200_000, 2))
+    pairs = random.integers(len(files), size=(50_000, 2))
     path = tmp_path / "list_test_all.txt"
     path.write_text("".join(f"{int(files[a][:7] == files[b][:7])} {files[a]} {files[b]}\n" for a, b in pairs))
     start = time.process_time()
     trials, utterances = read_verification_list(path)
-    assert time.process_time() - start < 4
-    assert len(trials) == 200_000
+    assert time.process_time() - start < 2
+    assert len(trials) == 50_000
     assert len(utterances) <= 145_000
 
 
-def test_a_tree_of_a_hundred_thousand_files_takes_seconds(tmp_path):
-    names = (f"dev/aac/id{s:05d}/video{v:06d}/{n:05d}.m4a" for s in range(500) for v in range(20) for n in range(10))
+def test_a_tree_of_forty_thousand_files_takes_seconds(tmp_path):
+    names = (f"dev/aac/id{s:05d}/video{v:06d}/{n:05d}.m4a" for s in range(200) for v in range(20) for n in range(10))
     found = [File(name, 1) for name in names]
     start = time.process_time()
     corpus = voxceleb.read_tree(tmp_path, 2, found, LeftOut())
     assert time.process_time() - start < 3
-    assert len(corpus.files) == 100_000
+    assert len(corpus.files) == 40_000
 
 
 def test_lists_are_fetched_and_kept(corpora, tmp_path, capsys):
