@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from local import voxceleb
+from local.common import layouts
 from local.common.layouts import voxceleb1, voxceleb2
 from local.common.voxceleb_lists import read_verification_list, utterance_id
 from local.common.walking import File, LeftOut
@@ -60,6 +61,19 @@ def test_published_trees(corpora, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "voxceleb1_test: 2 speakers (published: 40), 8 utterances (published: 4874)" in said
     assert "28 trials (published: 37720) over 8 files (published: 4715)" in said
+
+
+def test_a_list_of_the_published_size_is_not_remarked_upon(own, tmp_path, capsys):
+    """VoxCeleb1-O: 37,720 trials over 4,715 files, of which this corpus lacks most, which is said."""
+    files = [f"id{10270 + n % 40}/video{n // 40:06d}/00001.wav" for n in range(4715)]
+    lines = [f"{n % 2} {files[n % 4715]} {files[(n * 7 + 1) % 4715]}" for n in range(37720)]
+    layouts.write_lines(own / "veri_test.txt", lines)
+    layouts.write_lines(own / "veri_test2.txt", lines[:-1])
+    assert prepare("--voxceleb1", own, tmp_path / "data") == 0
+    said = capsys.readouterr().out
+    assert "trials_o: 37720 trials over 4715 files; warning: 4715 of the files are not in the corpus" in said
+    assert "trials_o_cleaned: 37719 trials (published: 37611) over 4715 files (published: 4708)" in said
+    assert len((tmp_path / "data/voxceleb1_test/trials_o").read_text().splitlines()) == 37720
 
 
 def test_again_returns_at_once_until_a_file_goes(own, tmp_path, capsys):
