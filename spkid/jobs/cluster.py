@@ -82,6 +82,10 @@ class Engine(ABC):
         """What the accounting says ended tasks, where there is one; a task that it does not know is left out."""
 
     @abstractmethod
+    def arrays_of(self, name: str) -> set[str]:
+        """The arrays of that name that the engine knows. Raises Unreachable."""
+
+    @abstractmethod
     def cancel_by_name(self, name: str) -> None:
         """Asks the engine to end all jobs of that name. Raises Unreachable."""
 
@@ -170,6 +174,7 @@ class ClusterRun:
         self.submissions: list[Submission] = []
         self.reasons: dict[int, str] = {}
         self.has_submitted = False  # or tried to: the answer may have been lost
+        self._unheard: list[int] | None = None
         self._missed: dict[int, float] = {}  # job -> since when the engine has it no longer
         self._told: set[str] = set()
         self._listing, self._asking = _Pause(LISTING_SECONDS), _Pause(ENGINE_SECONDS)
@@ -190,7 +195,9 @@ class ClusterRun:
             codes = self._codes()  # after the engine was asked: what it no longer has has left its code by now
             unconfirmed = self._settle(codes, states)
             self._listing.again()
-            dues = [self._listing.due, self._asking.due] + [self._submitting.due] * bool(self.waiting)
+            dues = [self._listing.due, self._asking.due]
+            if self.waiting and not self._is_throttled():
+                dues.append(self._submitting.due)
             time.sleep(max(0.05, min(min(dues) - time.monotonic(), LISTING_SECONDS[1])))
         return self.reasons
 
@@ -204,8 +211,10 @@ class ClusterRun:
                 self._limit = self._most = self.engine.longest_array()
             numbers = self.waiting[: self._most]
             self.has_submitted = True
-            submission = self.engine.submit(self.job, numbers, self.call.name)
+            submission = self._taken_unheard() or self.engine.submit(self.job, numbers, self.call.name)
         except Unreachable as error:
+            if self._limit:
+                self._unheard = self.waiting[: self._most]
             self._say(f"{self.engine.name} does not answer ({error}); waiting for it")
             self._submitting.again()
         except NoRoom as refusal:
@@ -227,6 +236,14 @@ class ClusterRun:
             self._asking.reset()
             self._asking.again()
 
+    def _taken_unheard(self) -> Submission | None:
+        """The array whose submission the engine has not answered, should it have taken it nevertheless."""
+        if not self._unheard:
+            return None
+        taken = self.engine.arrays_of(self.call.name) - {submission.identifier for submission in self.submissions}
+        numbers, self._unheard = self._unheard, None
+        return Submission(taken.pop(), dict(enumerate(numbers, start=1))) if taken else None
+
     def _has_company(self) -> bool:
         """Whether something of ours, here or from another call, may be what fills the engine."""
         try:
@@ -236,8 +253,11 @@ class ClusterRun:
 
     def _states(self) -> dict[tuple[str, int], TaskState] | None:
         self._asking.again()
+        identifiers = [part.identifier for part in self.submissions if part.left]
+        if not identifiers:
+            return None
         try:
-            states = self.engine.states([part.identifier for part in self.submissions if part.left])
+            states = self.engine.states(identifiers)
         except Unreachable as error:
             self._say(f"{self.engine.name} does not answer ({error}); waiting for it")
             return None

@@ -101,6 +101,9 @@ class GridEngine(Engine):
                     accounts[identifier, int(fields["taskid"])] = _why(fields, identifier)
         return accounts
 
+    def arrays_of(self, name: str) -> set[str]:
+        return set(re.findall(r"^job_number:\s*(\d+)", self._ask(["qstat", "-j", name], FORGOTTEN), re.M))
+
     def cancel_by_name(self, name: str) -> None:
         self._ask(["qdel", name], forgiving=FORGOTTEN)
 

@@ -148,6 +148,9 @@ class Slurm(Engine):
                 accounts[array, int(index)] = sentence
         return accounts
 
+    def arrays_of(self, name: str) -> set[str]:
+        return set(self._ask(["squeue", "--noheader", "--states=all", f"--name={name}", "--format=%F"]).split())
+
     def cancel_by_name(self, name: str) -> None:
         self._ask(["scancel", f"--name={name}"], forgiving=FORGOTTEN)
 

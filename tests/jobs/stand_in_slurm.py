@@ -62,6 +62,10 @@ def sbatch():
     temporary = ROOT / f"{identifier}.new"
     temporary.write_text(json.dumps(array))
     temporary.rename(ROOT / f"{identifier}.array")
+    unheard = ROOT / "unheard"  # a test's: the answer to one submission gets lost
+    if unheard.exists():
+        unheard.unlink()
+        sys.exit("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
     print(identifier)
 
 
@@ -71,7 +75,9 @@ def squeue():
         if (wanted and identifier not in wanted) or option("name") not in ("", array["name"]):
             continue
         indices = active(identifier, array["count"])
-        if indices:
+        if option("format") == "%F":
+            print(identifier)
+        elif indices:
             print(f"{identifier}|RUNNING|None|{','.join(map(str, indices))}")
 
 

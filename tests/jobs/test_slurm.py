@@ -50,6 +50,15 @@ def test_a_full_engine_gets_fewer_and_later(stand_in, monkeypatch, tmp_path):
     assert "has no room for 8 jobs" in result.stderr
 
 
+def test_a_submission_whose_answer_is_lost_is_not_repeated(stand_in, tmp_path):
+    (stand_in / "unheard").touch()
+    result = run("JOB=1:2", "log/x.JOB.log", "echo", "JOB", ">>", "ran")
+    assert result.returncode == 0, result.stderr
+    assert "does not answer" in result.stderr
+    assert sorted((tmp_path / "ran").read_text().split()) == ["1", "2"]
+    assert len(calls(stand_in)) == 1
+
+
 def test_a_job_that_is_never_taken_is_an_error(stand_in, monkeypatch):
     monkeypatch.setenv("MOST_TASKS", "0")
     result = run("JOB=1:2", "log/x.JOB.log", "true")
