@@ -126,4 +126,3 @@ def _refuse_empty(source: FeatureSource) -> None:
             f"{source.data_dir}: utterance {source.ids[empty[0]]} has no frame left for training "
             f"({len(empty)} such); drop it with steps/prepare_feats_for_egs.py"
         )
-
