@@ -1,6 +1,7 @@
 # Sourced by run.sh (". utils/parse_options.sh") after its variables have their defaults: "--nj 8" or "--nj=8" sets
 # nj=8, "--stop-stage 3" sets stop_stage=3. Only variables that already exist can be set. Booleans are true or false.
-# "--config FILE" sources FILE first. "--help" prints the comment at the top of the script.
+# "--config FILE" sources FILE first, unless the script has a variable config of its own, which is then set like any other.
+# "--help" prints the comment at the top of the script.
 # The positional arguments are left in "$@".
 
 # "bash egs/mini/run.sh" has gone into its own directory by now
@@ -25,7 +26,7 @@ _options_set() {
 }
 
 for ((_options_index = 1; _options_index < $#; _options_index++)); do
-  if [ "${!_options_index}" = --config ]; then
+  if [ "${!_options_index}" = --config ] && [ -z "${config+set}" ]; then
     _options_next=$((_options_index + 1))
     [ -r "${!_options_next}" ] || _options_fail "--config ${!_options_next}: no such file"
     . "${!_options_next}"
@@ -38,7 +39,11 @@ while [ $# -gt 0 ]; do
       awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$_options_script"
       exit 0
       ;;
-    --config) shift 2 ;;
+    --config)
+      [ $# -gt 1 ] || _options_fail "--config needs a value"
+      [ -z "${config+set}" ] || _options_set config "$2"
+      shift 2
+      ;;
     --) shift; break ;;
     --*=*) _options_name=${1#--}; _options_set "${_options_name%%=*}" "${1#*=}"; shift ;;
     --*)
