@@ -6,7 +6,8 @@ A data directory's `feats.json` says how its features were made and what has bee
 
 and may announce what is still to come ("to_apply"). A system asks for a list of such transforms; what the directory
 has not applied yet is done on the fly, and a directory that did something else is refused. Beside it, `vad.json` says
-how vad.scp was made: {"method": "energy", "vad_energy_threshold": ..., "feature_type": "mfcc", "feature_options": ...}.
+how vad.scp was made: {"method": "energy", "vad_energy_threshold": ..., "feature_type": "mfcc", "feature_options": ...},
+or {"method": "model", "weights": SHA-256 of the network's weights, "threshold": 0.5, "model_dir": where they lay}.
 """
 
 import json
@@ -23,6 +24,7 @@ from spkid.kaldi.logging import warn
 
 CMN_KINDS = ("sliding", "utterance", "cmvn", "none")
 FEATS_JSON, VAD_JSON = "feats.json", "vad.json"
+MODEL_DIR = "model_dir"  # in vad.json: where a network lay that found speech; its weights decide, not its place
 DEVIATION_FLOOR = 2.0e-12  # added to the standard deviation by `cmvn_utterance` (asv_beginner)
 # Of no consequence for the features of an utterance.
 _NEUTRAL_OPTIONS = {*TABLE_OPTIONS, "allow_downsample", "allow_upsample", "max_feature_vectors", "debug_mel"}
@@ -180,7 +182,8 @@ class FrontEnd:
 def _compare(path: Path, what: str, given: dict[str, Any] | None, trained: dict[str, Any] | None, again: str) -> None:
     if given is None or trained is None:
         return
-    for key in sorted({*given, *trained}):
+    names = {*given, *trained} - {MODEL_DIR}
+    for key in sorted(names, key=lambda name: (name != "method", name)):  # of two methods the options do not compare
         if given.get(key) != trained.get(key):
             raise InputError(
                 f"{path}: {what} with {key}={given.get(key)}, but the network was trained with "
