@@ -110,7 +110,7 @@ class Step:
         logs = {number: Path(str(log).replace("JOB", str(number))) for number in numbers}
         record = record_of(ArrayJob(str(log), [], numbers)).resolve()
         with atomic_write(self._calls) as stream:
-            stream.write(f"{record}\n")
+            stream.write(f"{os.path.relpath(record, self.outdir.resolve())}\n")  # also where the tree is moved
         for old in logs.values():
             old.unlink(missing_ok=True)  # what it says is about another run
         try:
@@ -178,7 +178,7 @@ class Step:
             record = self._calls.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return
-        end_orphans(record, launcher_is_gone=True)  # it would hold the lock
+        end_orphans(self.outdir.resolve() / record, launcher_is_gone=True)  # it would hold the lock
 
     def _fingerprints(self, paths: list[Path]) -> dict[str, str]:
         # relative to outdir: a tree that was moved as a whole is still done
