@@ -138,14 +138,16 @@ class Utterance:
         return self.name
 
 
-def corpus(voices: Iterable[Voice], grammar: tuple[tuple[str, ...], ...], seed: int) -> list[Utterance]:
-    """The utterances of a set of voices: UTTERANCES_PER_VOICE sentences each, no sentence twice in the set."""
+def corpus(
+    voices: Iterable[Voice], grammar: tuple[tuple[str, ...], ...], seed: int, per_voice: int = UTTERANCES_PER_VOICE
+) -> list[Utterance]:
+    """The utterances of a set of voices: `per_voice` sentences each, no sentence twice in the set."""
     sentences = [" ".join(words) for words in product(*grammar)]
     order = iter(np.random.default_rng(seed).permutation(len(sentences)))
     return [
         Utterance(f"{voice.speaker}-{number:02d}", voice, sentences[next(order)])
         for voice in voices
-        for number in range(1, UTTERANCES_PER_VOICE + 1)
+        for number in range(1, per_voice + 1)
     ]
 
 
@@ -203,16 +205,21 @@ class Prepare(Program):
     corpus_dir = cli.SwitchAttr("--corpus-dir", str, default="corpus", help="where the audio goes")
     nj = cli.SwitchAttr("--nj", cli.Range(1, 256), default=2, help="processes at a time")
     seed = cli.SwitchAttr("--seed", int, default=0, help="decides sentences, jitter, rooms and noise")
+    utterances = cli.SwitchAttr("--utterances", cli.Range(2, 99), default=UTTERANCES_PER_VOICE, help="of each voice")
     force = cli.Flag("--force", help="make everything again")
 
     def main(self, train_dir: str, test_dir: str) -> int:
         corpus_dir, wav_dir = Path(self.corpus_dir), Path(self.corpus_dir) / "wav"
-        train = corpus(TRAIN_VOICES, TRAIN_GRAMMAR, self.seed)
-        test = corpus(TEST_VOICES, TEST_GRAMMAR, self.seed)
+        train = corpus(TRAIN_VOICES, TRAIN_GRAMMAR, self.seed, self.utterances)
+        test = corpus(TEST_VOICES, TEST_GRAMMAR, self.seed, self.utterances)
         trials = f"{test_dir}/trials"
         outputs = [f"{directory}/{name}" for directory in (train_dir, test_dir) for name in DATA_FILES]
         loader = load_espeak()
-        options = {"seed": self.seed, "espeakng-loader": metadata.version("espeakng-loader")}
+        options = {
+            "seed": self.seed,
+            "utterances": self.utterances,
+            "espeakng-loader": metadata.version("espeakng-loader"),
+        }
         with Step("mini", corpus_dir, SOURCES, options, [*outputs, trials], self.force) as step:
             if step.is_done:
                 return 0
@@ -234,7 +241,8 @@ def synthesize_missing(
 ) -> int:
     """Makes the WAV files that are not there yet and returns how many; throws those of another design or seed away."""
     design = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
-    made_from = f"{design} seed {seed} espeakng-loader {metadata.version('espeakng-loader')}\n"
+    version = metadata.version("espeakng-loader")
+    made_from = f"{design} seed {seed} espeakng-loader {version}, {len(utterances)} utterances\n"
     record_of_design = wav_dir / "made_from"
     if force or not record_of_design.exists() or record_of_design.read_text(encoding="utf-8") != made_from:
         shutil.rmtree(wav_dir, ignore_errors=True)

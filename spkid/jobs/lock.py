@@ -19,7 +19,8 @@ class Lock:
     """An flock on `path` (created, never removed), held until `release`, and by heirs until they end.
 
     Pass `descriptor` on to the processes that must hold the lock too (`subprocess`: `pass_fds`). `acquire` refuses with
-    InputError where the run that took the lock is alive, naming it; jobs that a killed run left behind are waited for.
+    InputError where the run that took the lock is alive, naming it. What a killed run left behind is waited for: jobs,
+    and a step that goes on although the recipe that started it is gone.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -32,11 +33,11 @@ class Lock:
         told = False
         while not self._try():
             owner = self._owner()
-            if owner is None or owner["host"] != socket.gethostname() or start_time(owner["pid"]) == owner["started"]:
+            left = _left_behind(owner)
+            if left is None:
                 os.close(self.descriptor)
                 raise InputError(f"{self.path.parent} is in use by {_describe(owner)}; wait for it or stop it")
             if not told:
-                left = f"the jobs that process {owner['pid']} left behind when it was killed"
                 print(f"{self.path.parent}: waiting for {left}", file=sys.stderr, flush=True)
                 told = True
             time.sleep(SECONDS_BETWEEN_ATTEMPTS)
@@ -44,6 +45,8 @@ class Lock:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "started": start_time(os.getpid()),
+            "parent": os.getppid(),
+            "parent_started": start_time(os.getppid()),
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
             "command": shlex.join(sys.argv),
         }
@@ -79,13 +82,24 @@ class Lock:
             return None  # taken this instant: its owner has not signed yet
 
 
+def _left_behind(owner: dict | None) -> str | None:
+    """What a run that was killed on this machine has left there; None where somebody may still want it to go on."""
+    if owner is None or owner["host"] != socket.gethostname():
+        return None
+    if start_time(owner["pid"]) != owner["started"]:
+        return f"the jobs that process {owner['pid']} left behind when it was killed"
+    if start_time(owner.get("parent")) != owner.get("parent_started"):
+        return f"process {owner['pid']} ({owner['command']}), which goes on although what started it is gone"
+    return None
+
+
 def _describe(owner: dict | None) -> str:
     if owner is None:
         return "another run"
     return f"process {owner['pid']} on {owner['host']} since {owner['since']} ({owner['command']})"
 
 
-def start_time(pid: int) -> str | None:
+def start_time(pid: int | None) -> str | None:
     """When process `pid` started, in the kernel's ticks: a later process may have its number. None if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

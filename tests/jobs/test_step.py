@@ -167,6 +167,30 @@ def test_jobs_of_a_killed_run_are_waited_for(here, capfd):
     assert f"process {holder.pid} left behind" in capfd.readouterr().err
 
 
+STARTER = """
+import subprocess, sys, time
+from pathlib import Path
+step = "import time; from spkid.jobs.lock import Lock; Lock('lock').acquire(); time.sleep(1.5); open('finished', 'w')"
+subprocess.Popen([sys.executable, "-c", step])
+while not (Path("lock").exists() and Path("lock").read_bytes()):
+    time.sleep(0.02)
+print("started", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_step_whose_recipe_was_killed_is_waited_for(here, capfd):
+    recipe = subprocess.Popen([sys.executable, "-c", STARTER], stdout=subprocess.PIPE, text=True)
+    assert recipe.stdout.readline() == "started\n"
+    with pytest.raises(InputError, match="in use by process"):
+        Lock("lock").acquire()
+    recipe.kill()
+    recipe.wait()
+    with Lock("lock"):
+        assert (here / "finished").exists()
+    assert "which goes on although what started it is gone" in capfd.readouterr().err
+
+
 def test_jobs_run_and_a_failed_one_is_named(here):
     with make_step() as step:
         step.run_jobs("utils/run.py", 2, "log/a.JOB.log", ["echo", "job JOB", ">", "out.JOB"])
