@@ -13,6 +13,7 @@ cd "$(dirname "$0")"
 stage=0
 stop_stage=7
 nj=2
+utterances=15  # of each voice; fewer make a quick trial whose numbers mean nothing
 cmd=$train_cmd
 train_config=conf/xvector.yaml
 . utils/parse_options.sh
@@ -26,7 +27,7 @@ means=$statistics/vectors_test/statistics.scp
 
 if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   echo "Stage 0: data preparation: a corpus of synthetic voices"
-  local/mini.py prepare --nj "$nj" --corpus-dir corpus data/train data/test
+  local/mini.py prepare --nj "$nj" --utterances "$utterances" --corpus-dir corpus data/train data/test
 fi
 
 if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
