@@ -23,9 +23,11 @@ from local import mini, speechocean762
 from local.common import layouts, marked_speech
 from local.common.layouts import Voice
 from local.common.marked_speech import marked_recording
+from local.common.noises import SLOPES, coloured_noise
 from local.common.synthetic_speech import load_espeak
 from local.common.walking import LeftOut, files_below, folder
 from spkid.audio import read_audio, resample
+from spkid.audio.labels import Interval
 from spkid.features import MfccOptions, add_deltas, mfcc
 from spkid.jobs import Program, Step
 from spkid.kaldi import InputError
@@ -246,12 +248,13 @@ class MakeVad(Layout):
     """<directory>/{train,valid,single}.lst of .mat files, and the same recordings with .voz and .lab under wav/.
 
     A recording is the utterances of a speaker with pauses between, and noise at 5 to 20 dB. The speech is marked
-    before the noise is added. Test speakers validate; `single` is one long recording of all of them, as in the
-    laboratory. Say --rate 8000 for telephone speech.
+    before the noise is added; under clean/ are the recordings of train and valid with next to none (at 40 dB). Test
+    speakers validate; `single` is one long recording of all of them, as in the laboratory. Say --rate 8000 for
+    telephone speech.
     """
 
     EXAMPLE = "local/miniature.py vad --speech downloads/speechocean762 --rate 8000 --speakers 40 corpus"
-    CONTENT = ("mat", "wav", "train.lst", "valid.lst", "single.lst")
+    CONTENT = ("mat", "wav", "clean", "train.lst", "valid.lst", "single.lst")
 
     noises = cli.SwitchAttr("--noises", str, default="", help="folder of noise recordings; else white noise")
 
@@ -260,10 +263,12 @@ class MakeVad(Layout):
         split = self.speakers - self.test_speakers
         sets = {"train": voices[:split], "valid": voices[split:]}
         for name, members in sets.items():
-            made = [
-                self._recording([voice.read(number) for number in range(len(voice))], noises, f"{name} {place}")
-                for place, voice in enumerate(members)
-            ]
+            made = []
+            for place, voice in enumerate(members):
+                utterances = [voice.read(number) for number in range(len(voice))]
+                made.append(self._recording(utterances, noises, f"{name} {place}"))
+                random = np.random.default_rng(list(f"clean {name} {place}".encode()))
+                self._save(root / "clean" / name, name, place, *marked_recording(utterances, self.rate, random, snr=40))
             self._write(root, name, made)
         everybody = [voice.read(number) for voice in voices[split:] for number in range(len(voice))]
         self._write(root, "single", [self._recording(everybody, noises, "single")])
@@ -281,11 +286,14 @@ class MakeVad(Layout):
         for number, (samples, speech) in enumerate(made):
             features = add_deltas(mfcc(samples, options))
             matrices.append((features, frame_labels(speech, len(features), 0.01, 0.025).astype(np.uint8)))
-            path = root / "wav" / name / f"{name}_{number:03d}.wav"
-            layouts.save(path, samples, self.rate)
-            for ending in (".voz", ".lab"):
-                layouts.labels(path.with_suffix(ending), speech, len(samples) / self.rate, self.rate)
+            self._save(root / "wav" / name, name, number, samples, speech)
         layouts.vad_matlab(root, name, matrices)
+
+    def _save(self, place: Path, name: str, number: int, samples: np.ndarray, speech: list[Interval]) -> None:
+        path = place / f"{name}_{number:03d}.wav"
+        layouts.save(path, samples, self.rate)
+        for ending in (".voz", ".lab"):
+            layouts.labels(path.with_suffix(ending), speech, len(samples) / self.rate, self.rate)
 
 
 @Miniature.subcommand("directory")
@@ -358,13 +366,8 @@ def _pieces(recordings: list[np.ndarray], rate: int) -> list[np.ndarray]:
 
 def _coloured(rate: int) -> list[np.ndarray]:
     """Ten seconds each of noises whose power falls as 1, 1/f and 1/f^2."""
-    random, noises = np.random.default_rng(0), []
-    for slope in (0.0, 0.5, 1.0):
-        spectrum = np.fft.rfft(random.standard_normal(10 * rate))
-        spectrum /= np.maximum(np.fft.rfftfreq(10 * rate, 1 / rate), 50) ** slope
-        samples = np.fft.irfft(spectrum)
-        noises.append((0.1 * samples / samples.std()).astype(np.float32).clip(-1, 1))
-    return noises
+    random = np.random.default_rng(0)
+    return [coloured_noise(rate, 10, slope, random) for slope in SLOPES]
 
 
 if __name__ == "__main__":

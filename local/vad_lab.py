@@ -8,11 +8,14 @@
     a.wav, a.rttm             NIST's SPEAKER lines; also one file for all recordings (--labels all.rttm)
 
 The data directories hold feats.scp (from .mat) or wav.scp (recordings), and vad.scp: one 0/1 vector an utterance.
+`noise` prepares noises at the same rate, to be mixed with speech.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +23,10 @@ from plumbum import cli
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
+from local.common.noises import synthetic_noises
 from local.common.walking import File, LeftOut, files_below, folder, word
 from local.common.writing import KNOWN_FILES, finish, preparation, write_data_dir
-from spkid.audio import Recording
+from spkid.audio import Recording, read_audio, resample, write_wav
 from spkid.audio.labels import SUFFIXES, frame_labels, read_labels
 from spkid.data.front_end import FeatureRecord, write_record, write_vad_record
 from spkid.features.frames import num_frames
@@ -45,12 +49,15 @@ class VadLab(Program):
     def main(self, *words: str) -> None:
         if not self.nested_command:
             given = f"there is no command {words[0]}" if words else "say what to do"
-            raise InputError(f"{given}: `vad_lab.py mat` or `vad_lab.py labels` (--help says more)")
+            raise InputError(f"{given}: `vad_lab.py mat`, `labels` or `noise` (--help says more)")
 
 
 @VadLab.subcommand("mat")
 class Mat(Program):
-    """Writes feats.scp, utt2num_frames and vad.scp of the MATLAB files of a list; a damaged file is left out."""
+    """Writes feats.scp, utt2num_frames and vad.scp of the MATLAB files of a list; a damaged file is left out.
+
+    An utterance is called as its file below the folder that all files of the list share.
+    """
 
     EXAMPLE = VadLab.EXAMPLE
 
@@ -61,16 +68,18 @@ class Mat(Program):
     def main(self, data_dir: str) -> int:
         data, left_out, names = Path(data_dir), LeftOut(), {}
         source = Path(self.list_file)
-        for path in read_mat_list(source):
-            name = word("-".join(path.relative_to(source.parent).with_suffix("").parts).strip("-/"))
+        files = read_mat_list(source)
+        above = os.path.commonpath([path.parent for path in files])  # tells nothing apart
+        for path in files:
+            name = word("-".join(path.relative_to(above).with_suffix("").parts))
             if name in names:
                 raise InputError(f"{source}: {path} and {names[name]} would both be utterance {name}")
             names[name] = path.resolve()
-        files = [File(str(path), path.stat().st_size) for path in names.values()]
+        sizes = [File(str(path), path.stat().st_size) for path in names.values()]
         options = {"columns": self.columns}
         outputs = ["utt2num_frames"]
         step = preparation(
-            "vad_lab", data, ["."], files, inputs=[source], options=options, outputs=outputs, force=self.force,
+            "vad_lab", data, ["."], sizes, inputs=[source], options=options, outputs=outputs, force=self.force,
             script="vad.scp",
         )  # fmt: skip
         with step:
@@ -179,6 +188,65 @@ class Labels(Program):
             speech, total = sum(map(np.sum, decisions.values())), sum(map(len, decisions.values()))
             _finish(step, left_out, data, len(wav_scp), int(speech), total)
         return 0
+
+
+@VadLab.subcommand("noise")
+class NoiseRecordings(Program):
+    """Writes recordings of noise at the rate of the speech, and wav.scp, utt2spk and utt2dur of them.
+
+    They are the first channels of all recordings of --corpus in pieces, or without it synthetic: noises of several
+    colours whose level rises and falls.
+    """
+
+    EXAMPLE = "local/vad_lab.py noise --corpus musan/noise/free-sound --rate 8000 data/noise_train"
+
+    corpus = cli.SwitchAttr("--corpus", str, default="", help="folder of noises; without it they are synthesised")
+    rate = cli.SwitchAttr("--rate", cli.Range(4000, 48000), default=8000, help="in samples per second")
+    piece = cli.SwitchAttr("--piece", cli.Range(1, 3600), default=20, help="longest piece, in seconds")
+    seed = cli.SwitchAttr("--seed", cli.Range(0, 10**9), default=0, help="of synthetic noises")
+    force = cli.Flag("--force", help="repeat the step even if nothing has changed")
+
+    def main(self, data_dir: str) -> int:
+        data, left_out = Path(data_dir), LeftOut()
+        root = folder(self.corpus, "--corpus names the noises") if self.corpus else None
+        files = files_below(root, AUDIO, left_out) if root else []
+        options = {name: getattr(self, name) for name in ("rate", "piece", "seed")}
+        step = preparation(
+            "vad_noise", data, ["."], files, inputs=[Path(__file__)], options=options, outputs=["utt2dur"],
+            force=self.force,
+        )  # fmt: skip
+        with step:
+            if step.is_done:
+                return 0
+            wav_scp, durations = {}, {}
+            for name, samples in self._noises(root, files, left_out):
+                path = data / "wav" / f"{name}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_wav(str(path), samples, self.rate)
+                wav_scp[name], durations[name] = str(path), f"{len(samples) / self.rate:.4f}"
+            if not wav_scp:
+                raise InputError(f"{root}: no recording of noise that can be used")
+            write_data_dir(data, wav_scp, {name: name for name in wav_scp}, utt2dur=durations)
+            seconds = sum(map(float, durations.values()))
+            finish(step, left_out, f"{data}: {len(wav_scp)} pieces of noise, {seconds:.0f} s", pieces=len(wav_scp))
+        return 0
+
+    def _noises(self, root: Path | None, files: list[File], left_out: LeftOut) -> Iterator[tuple[str, np.ndarray]]:
+        if root is None:
+            for number, samples in enumerate(synthetic_noises(self.rate, self.piece, self.seed)):
+                yield f"synthetic-{number}", samples
+        size = self.piece * self.rate
+        for file in files:
+            try:
+                samples = resample(*read_audio(f"{root}/{file.path}", channel=0), self.rate)
+            except InputError as error:
+                left_out.add("cannot be used", str(error))
+                continue
+            name = word(_stem(file.path).replace("/", "-")).replace(",", "_")
+            for number, start in enumerate(range(0, len(samples), size)):
+                piece = samples[start : start + size]
+                if len(piece) >= self.rate or not start:
+                    yield f"{name}-{number:03d}", piece
 
 
 def _length(path: str) -> tuple[int, float]:

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Decides frame by frame where there is speech: from the energy in the features, or by a trained network."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +18,22 @@ from spkid.jobs.fingerprints import fingerprint
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.options import fill_from_config
 from spkid.train.experiment import read_description
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What differs between the two kinds of decisions.
+
+    entries, sources: what a job is given, as `ArchiveJobs` says; record: the method and its options for vad.json;
+    command: of a job, from its jobs and the option that names its report.
+    """
+
+    inputs: list[str]
+    options: dict[str, Any]
+    entries: Mapping[str, str]
+    sources: Mapping[str, str] | None
+    record: tuple[str, dict[str, Any]]
+    command: Callable[[ArchiveJobs, str], list[str]]
 
 
 class ComputeVadDecision(Program):
@@ -122,22 +136,6 @@ class ComputeVadDecision(Program):
             ("model", record),
             lambda jobs, report: [*tool, report, self.model, str(data.root), str(jobs.list_file), jobs.wspecifier],
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """What differs between the two kinds of decisions.
-
-    entries, sources: what a job is given, as `ArchiveJobs` says; record: the method and its options for vad.json;
-    command: of a job, from its jobs and the option that names its report.
-    """
-
-    inputs: list[str]
-    options: dict[str, Any]
-    entries: Mapping[str, str]
-    sources: Mapping[str, str] | None
-    record: tuple[str, dict[str, Any]]
-    command: Callable[[ArchiveJobs, str], list[str]]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class TestMat:
         assert run("mat", "--list", tmp_path / "train.lst", tmp_path / "data") == 0
         data = DataDir(tmp_path / "data")
         data.check(needs=("feats.scp", "vad.scp", "utt2num_frames"))
-        assert data.utterances == ["mat-train_000", "mat-train_001", "mat-train_002"]
+        assert data.utterances == ["train_000", "train_001", "train_002"]
         for (features, labels), (_, ours), voiced in zip(
             recordings,
             read_table(f"scp:{data.path('feats.scp')}", MATRIX),
