@@ -13,13 +13,14 @@ An utterance is id10001-1zcIwhmdeo4-00001: speaker, video, number.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from plumbum import cli
 
@@ -131,7 +132,7 @@ class VoxCeleb(Program):
     def main(self, *words: str) -> None:
         if not self.nested_command:
             given = f"there is no command {words[0]}" if words else "say what to do"
-            raise InputError(f"{given}: `voxceleb.py download` or `voxceleb.py prepare` (--help says more)")
+            raise InputError(f"{given}: `voxceleb.py download`, `prepare` or `summary` (--help says more)")
 
 
 @VoxCeleb.subcommand("download")
@@ -249,6 +250,45 @@ class Prepare(Program):
             else:
                 wav_scp[name] = str(converted[name])
         return wav_scp
+
+
+@VoxCeleb.subcommand("summary")
+class Summary(Program):
+    """Prints what the VoxCeleb trainer prints of a published network: parameters, speeds, EER and minDCF in its terms.
+
+    EXP-DIR is an import of steps/import_model.py; RESULT the name of a list's scores below its results. The trainer's
+    number of parameters includes the loss's. Speeds are those of the steps, with the start of their programs.
+    """
+
+    EXAMPLE = "local/voxceleb.py summary exp/baseline_lite_ap o_crops"
+
+    def main(self, exp_dir: str, result: str) -> int:
+        exp = Path(exp_dir)
+        facts = _json(exp / "final.json")
+        network, loss = facts["parameters"], facts["imported"]["loss_parameters"]
+        extraction = _json(exp / "xvectors_test/.done.json")
+        utterances = extraction["facts"]["given"] - len(extraction["facts"]["failed"])
+        found = _json(exp / "results" / result / "results.json")
+        seconds = _json(exp / f"results/.scores_{result}.step/.done.json")["seconds"]
+        print(f"voxceleb: Model has {network + loss} parameters: network {network}, loss {loss}")
+        print(
+            f"voxceleb: {utterances / extraction['seconds']:.2f} utterances/s, "
+            f"{found['trials']['count'] / max(seconds, 1e-3):.0f} trials/s"
+        )
+        cost = found["min_dcf"]["0.05"]["value"]
+        print(f"voxceleb: {result}: EER {100 * found['eer_by_definition']['trainer']:.4f}%, minDCF(.05) {cost:.4f}")
+        return 0
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A record of a step or of an import.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: is missing: run the stages before this one")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _members(corpora: dict[int, Corpus], name: str) -> list[str]:

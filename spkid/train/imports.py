@@ -62,6 +62,7 @@ def import_checkpoint(
         "unmatched": report.unmatched,
         "missing": report.missing,
         "loss_left_out": sorted(report.loss_head),
+        "loss_parameters": sum(value.numel() for value in report.loss_head.values()),
     }
     parameters = count_parameters(network)
     directory.mkdir(parents=True, exist_ok=True)
