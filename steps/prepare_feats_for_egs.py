@@ -36,7 +36,7 @@ class PrepareFeatsForEgs(Program):
     nj = cli.SwitchAttr("--nj", cli.Range(1, 100000), default=4, help="number of jobs; never changes the features")
     cmd = cli.SwitchAttr("--cmd", str, default="utils/run.py", help="launcher of the jobs, with its options")
     cmn = cli.SwitchAttr(
-        "--cmn", cli.Set(*CMN_KINDS), default="sliding", help="mean normalisation; cmvn: of the deviation too"
+        "--cmn", cli.Set(*CMN_KINDS), default="sliding", help="mean normalisation; cmvn, frame: of the deviation too"
     )
     cmn_window = cli.SwitchAttr("--cmn-window", cli.Range(1, 10**9), default=300, help="frames, of --cmn sliding")
     vad = cli.SwitchAttr("--vad", boolean, default=True, help="remove the frames that vad.scp does not call speech")
@@ -61,7 +61,7 @@ class PrepareFeatsForEgs(Program):
         wanted = transforms(self.cmn, self.cmn_window, self.vad)
         record = read_record(data_dir)
         to_apply = record.remaining(wanted, data_dir)
-        if {"cmn_utterance", "cmvn_utterance"} & {*to_apply} and not self.on_the_fly:
+        if {"cmn_utterance", "cmvn_utterance", "cmvn_frame"} & {*to_apply} and not self.on_the_fly:
             raise InputError(f"--cmn {self.cmn} is done while reading: give it together with --on-the-fly true")
         archives = Path(archive_dir or Path(out_dir) / "data")
         step = Step(

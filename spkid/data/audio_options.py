@@ -22,6 +22,7 @@ from spkid.features import (
     num_frames,
     spectrogram,
 )
+from spkid.features.deep_speaker import deep_speaker_fbank, deep_speaker_frames
 from spkid.kaldi import InputError
 
 if TYPE_CHECKING:  # a configuration is checked without torch, which takes seconds to start
@@ -46,6 +47,13 @@ class SpeechBrainFbankOptions(WaveformOptions):
     n_mels: int = 80
 
 
+@dataclass(frozen=True)
+class DeepSpeakerFbankOptions(WaveformOptions):
+    """Deep Speaker's filter banks (`spkid.features.deep_speaker`): linear energies, at 16 kHz; `cmn: frame` goes on."""
+
+    n_mels: int = 64
+
+
 AudioOptions = FbankOptions | MfccOptions | SpectrogramOptions | WaveformOptions
 
 AUDIO_FEATURES: dict[str, type] = {
@@ -53,6 +61,7 @@ AUDIO_FEATURES: dict[str, type] = {
     "mfcc": MfccOptions,
     "spectrogram": SpectrogramOptions,
     "speechbrain_fbank": SpeechBrainFbankOptions,
+    "deep_speaker_fbank": DeepSpeakerFbankOptions,
     "waveform": WaveformOptions,
 }
 
@@ -82,8 +91,8 @@ def audio_options(kind: str, values: dict[str, Any] | None, source: str = "featu
         raise InputError(f"{source}.dither: must be 0; data.augmentation adds noise while training")
     if not 0 < options.sample_frequency < math.inf:
         raise InputError(f"{source}.sample_frequency: must be positive, not {options.sample_frequency:g}")
-    if isinstance(options, SpeechBrainFbankOptions) and options.sample_frequency != 16000:
-        raise InputError(f"{source}.sample_frequency: speechbrain_fbank is defined at 16000 Hz alone")
+    if isinstance(options, (SpeechBrainFbankOptions, DeepSpeakerFbankOptions)) and options.sample_frequency != 16000:
+        raise InputError(f"{source}.sample_frequency: {kind} is defined at 16000 Hz alone")
     return options
 
 
@@ -102,7 +111,7 @@ def feature_dims(options: AudioOptions) -> int:
         case SpectrogramOptions():
             size = options.padded_window_size
             return size if options.return_raw_fft else size // 2 + 1
-        case SpeechBrainFbankOptions():
+        case SpeechBrainFbankOptions() | DeepSpeakerFbankOptions():
             return options.n_mels
         case _:
             return 1
@@ -126,11 +135,14 @@ def crop_samples(options: AudioOptions, frames: int) -> int:
     """Samples of a crop of so many frames, for kinds whose frames do not lie inside the wave.
 
     A waveform crop is frames * 160 + 240 samples at 16 kHz, as in the VoxCeleb trainer; SpeechBrain's filter banks have
-    a frame every 160 samples and one more.
+    a frame every 160 samples and one more; Deep Speaker's crop is (frames + 1) * 160 samples (25,760 for 160), of which
+    the last frame sees half.
     """
     shift, size = frame_options(options).window_shift, frame_options(options).window_size
     if isinstance(options, SpeechBrainFbankOptions):
         return (frames - 1) * shift
+    if isinstance(options, DeepSpeakerFbankOptions):
+        return (frames + 1) * shift
     return frames * shift + size - shift
 
 
@@ -138,6 +150,8 @@ def count_frames(options: AudioOptions, samples: int) -> int:
     """Frames of the features of so many samples; of waveforms the samples themselves."""
     if isinstance(options, FrameOptions):
         return num_frames(samples, options)
+    if isinstance(options, DeepSpeakerFbankOptions):
+        return deep_speaker_frames(samples)
     return (
         1 + samples // frame_options(options).window_shift if isinstance(options, SpeechBrainFbankOptions) else samples
     )
@@ -147,6 +161,8 @@ def compute_features(waves: np.ndarray | torch.Tensor, options: AudioOptions) ->
     """Features (..., frames, dims) of waves (..., samples) in +-1, NumPy or torch, of the kind the options are of."""
     if isinstance(options, SpeechBrainFbankOptions):
         return _speechbrain_features(waves, options)
+    if isinstance(options, DeepSpeakerFbankOptions):
+        return deep_speaker_fbank(waves, options.n_mels)
     kinds = {FbankOptions: fbank, MfccOptions: mfcc, SpectrogramOptions: spectrogram}
     return kinds[type(options)](waves, options)
 

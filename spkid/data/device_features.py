@@ -8,15 +8,18 @@ import numpy as np
 import torch
 
 from spkid.data.audio_options import WaveformOptions, audio_options, compute_features
-from spkid.data.front_end import DEVIATION_FLOOR, FrontEnd, sliding_window
+from spkid.data.front_end import DEVIATION_FLOOR, FRAME_KIND, FrontEnd, sliding_window
+from spkid.data.source import UTTERANCE_KINDS
 from spkid.features import CmvnOptions, cmvn_window
+from spkid.features.deep_speaker import normalize_frames
 from spkid.kaldi import InputError
 
 
 class DeviceFeatures(torch.nn.Module):
     """Waveforms to what a network of this front end takes; without gradient, in float32 whatever autocast says.
 
-    Means are those of the chunk: `cmn_utterance` over its frames, `cmn_sliding_N` over the frames of it in the window.
+    Means are those of the chunk: `cmn_utterance` over its frames, `cmn_sliding_N` over the frames of it in the window;
+    `cmvn_frame` is of every frame by itself.
 
     Raises InputError for a front end that cannot be computed from audio.
     """
@@ -29,7 +32,7 @@ class DeviceFeatures(torch.nn.Module):
             self.options = dataclasses.replace(self.options, snip_edges=True)
         self._transforms = [one for one in front_end.transforms if one != "vad"]
         for transform in self._transforms:
-            if transform not in ("cmn_utterance", "cmvn_utterance") and sliding_window(transform) is None:
+            if transform not in (*UTTERANCE_KINDS, FRAME_KIND) and sliding_window(transform) is None:
                 raise InputError(f"features from audio cannot be transformed by {transform}")
 
     @torch.no_grad()
@@ -59,7 +62,12 @@ class DeviceFeatures(torch.nn.Module):
 
 
 def normalize(features: torch.Tensor, transform: str) -> torch.Tensor:
-    """(batch, frames, dims) less its mean over the frames, over a sliding window of them, or also of deviation 1."""
+    """(batch, frames, dims) less its mean over the frames, over a sliding window of them, or also of deviation 1.
+
+    `cmvn_frame`: each frame less its own mean over the dimensions, and of deviation 1.
+    """
+    if transform == FRAME_KIND:
+        return normalize_frames(features)
     window = sliding_window(transform)
     if window is not None and features.shape[1] > window:
         return features - _sliding_mean(features, window)

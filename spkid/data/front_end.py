@@ -22,7 +22,8 @@ from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.logging import warn
 
-CMN_KINDS = ("sliding", "utterance", "cmvn", "none")
+CMN_KINDS = ("sliding", "utterance", "cmvn", "frame", "none")
+FRAME_KIND = "cmvn_frame"  # mean and deviation of each frame over its dimensions (Deep Speaker)
 FEATS_JSON, VAD_JSON = "feats.json", "vad.json"
 MODEL_DIR = "model_dir"  # in vad.json: where a network lay that found speech; its weights decide, not its place
 DEVIATION_FLOOR = 2.0e-12  # added to the standard deviation by `cmvn_utterance` (asv_beginner)
@@ -58,9 +59,11 @@ def transforms(cmn: str, cmn_window: int, vad: bool) -> list[str]:
     """The transforms of a configuration in the order they are applied: ["cmn_sliding_300", "vad"].
 
     A sliding mean is taken over all frames, as in Kaldi's recipes; the mean of an utterance, and the deviation of
-    "cmvn", over its speech.
+    "cmvn", over its speech. "frame" normalises every frame by itself, over its dimensions.
     """
     selection = ["vad"] if vad else []
+    if cmn == "frame":
+        return [*selection, FRAME_KIND]
     if cmn in ("utterance", "cmvn"):
         return [*selection, "cmvn_utterance" if cmn == "cmvn" else "cmn_utterance"]
     return [f"cmn_sliding_{cmn_window}", *selection] if cmn == "sliding" else selection

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spkid.data.front_end import DEVIATION_FLOOR, FeatureRecord, sliding_window
+from spkid.data.front_end import DEVIATION_FLOOR, FRAME_KIND, FeatureRecord, sliding_window
 from spkid.features import CmvnOptions, apply_cmvn_sliding, cmvn_window
+from spkid.features.deep_speaker import normalize_frames
 from spkid.kaldi import InputError
 from spkid.kaldi.matrix import load_vector, matrix_shape, read_rows
 from spkid.kaldi.rows import RowReader
@@ -21,7 +22,7 @@ from spkid.kaldi.tables import read_id_map, read_script
 UTTERANCE_KINDS = ("cmn_utterance", "cmvn_utterance")
 ORDERS = (
     *([], ["sliding"], ["vad"], ["sliding", "vad"]),
-    *([*selection, kind] for kind in UTTERANCE_KINDS for selection in ([], ["vad"])),
+    *([*selection, kind] for kind in (*UTTERANCE_KINDS, FRAME_KIND) for selection in ([], ["vad"])),
 )
 
 
@@ -52,6 +53,7 @@ class FeatureSource:
             raise InputError(f"{' then '.join(transforms)}: features cannot be transformed in this order on the fly")
         self._cmn_window, self._vad = window, "vad" in steps
         self._utterance_kind = next((step for step in steps if step in UTTERANCE_KINDS), None)
+        self._by_frame = FRAME_KIND in steps
         self._reader = RowReader()
         scripts = read_script(self.data_dir / "feats.scp")
         voiced_scripts = read_script(self.data_dir / "vad.scp") if self._vad else {}
@@ -107,7 +109,8 @@ class FeatureSource:
         if self._utterance_kind is not None:
             whole = self._selected(index, 0, int(self.num_frames[index]))
             return normalize_utterance(whole, self._utterance_kind)[start:stop]
-        return self._selected(index, start, stop)
+        rows = self._selected(index, start, stop)
+        return normalize_frames(rows) if self._by_frame else rows
 
     def whole(self, index: int) -> np.ndarray:
         """All rows of the utterance after the transforms, (num_frames, dims) float32."""
@@ -235,8 +238,11 @@ def open_source(
 def normalize_utterance(features: np.ndarray, kind: str) -> np.ndarray:
     """Features (frames, dims) less their mean (`cmn_utterance`), and over their deviation too (`cmvn_utterance`).
 
-    The deviation is that of a sample (frames - 1), as in asv_beginner; of a single frame it is 0.
+    The deviation is that of a sample (frames - 1), as in asv_beginner; of a single frame it is 0. `cmvn_frame` takes
+    mean and deviation of each frame over its dimensions instead.
     """
+    if kind == FRAME_KIND:
+        return normalize_frames(features)
     centred = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
     if kind == "cmn_utterance":
         return centred

@@ -179,11 +179,11 @@ def test_a_crop_without_gaps_is_just_as_long_as_its_frames(source):
     assert len(crop.wave) == 50 * 160 + 240
 
 
-@pytest.mark.parametrize("kind", ["waveform", "speechbrain_fbank"])
+@pytest.mark.parametrize("kind", ["waveform", "speechbrain_fbank", "deep_speaker_fbank"])
 def test_crops_of_samples(source, kind):
     made = audio_options(kind, {})
     cropper = Cropper(source, made)
-    wanted = {"waveform": 50 * 160 + 240, "speechbrain_fbank": 49 * 160}[kind]
+    wanted = {"waveform": 50 * 160 + 240, "speechbrain_fbank": 49 * 160, "deep_speaker_fbank": 51 * 160}[kind]
     assert crop_samples(made, 50) == wanted
     starts = set()
     for draw in range(20):
@@ -310,6 +310,9 @@ def test_other_kinds_for_extraction(data, tmp_path):
     for index in range(len(decibels)):
         assert decibels.whole(index).shape == (decibels.num_frames[index], 80)
         np.testing.assert_allclose(decibels.whole(index).mean(axis=0), 0, atol=1e-4)
+    by_frame = open_audio(FrontEnd("deep_speaker_fbank", {}, ["cmvn_frame"], 64), data, None, {})
+    assert by_frame.whole(1).shape == (by_frame.num_frames[1], 64)
+    np.testing.assert_allclose(by_frame.whole(1).std(axis=1), 1, atol=1e-4)
     normalized = open_audio(FrontEnd("mfcc", {}, ["cmvn_utterance"], 13), data, None, {})
     np.testing.assert_allclose(normalized.whole(0).std(axis=0, ddof=1), 1, atol=1e-5)
     failed = {}
@@ -332,6 +335,7 @@ def test_other_kinds_for_extraction(data, tmp_path):
         ("mfcc", {"num_ceps": 100}, "mfcc: "),
         ("waveform", {"n_mels": 3}, "unknown key 'n_mels' of waveform"),
         ("speechbrain_fbank", {"sample_frequency": 8000}, "defined at 16000 Hz"),
+        ("deep_speaker_fbank", {"sample_frequency": 8000}, "deep_speaker_fbank is defined at 16000 Hz"),
     ],
 )
 def test_options_that_cannot_be(kind, values, sentence):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from spkid.bin import apply_cmvn_sliding, copy_feats, select_voiced_frames
 from spkid.data.front_end import FeatureRecord, FrontEnd, transforms
 from spkid.data.source import FeatureSource, MemorySource, keep_in_memory
+from spkid.features.deep_speaker import normalize_frames
 from spkid.kaldi import InputError
 from spkid.kaldi.matrix import load_matrix
 from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter, read_id_map, read_script, write_id_map
@@ -99,6 +100,15 @@ def test_utterance_mean_is_that_of_the_speech_where_the_rest_is_removed(data):
     assert not FeatureSource(data, ["cmvn_utterance"]).rows(0, 0, 0).size
     with pytest.raises(InputError, match="cmn_utterance then vad: features cannot be transformed in this order"):
         FeatureSource(data, ["cmn_utterance", "vad"])
+
+
+def test_frames_normalised_by_themselves_are_those_of_the_speech(data):
+    speech = FeatureSource(data, ["vad"])
+    source = FeatureSource(data, transforms("frame", 300, True))
+    rows = source.rows(0, 3, 30)
+    np.testing.assert_allclose(rows.mean(axis=1), 0, atol=1e-5)
+    np.testing.assert_allclose(rows.std(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(rows, normalize_frames(speech.rows(0, 3, 30)), atol=1e-6)
 
 
 @pytest.fixture
