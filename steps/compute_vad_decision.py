@@ -10,7 +10,7 @@ from plumbum import cli
 
 from spkid.bin.compute_vad import OmissionOptions
 from spkid.data.detector_input import detector_waves, reads_features, vad_record
-from spkid.data.front_end import FEATS_JSON, VAD_JSON, read_record, write_vad_record
+from spkid.data.front_end import FEATS_JSON, VAD_JSON, read_record, read_vad_record, write_vad_record
 from spkid.features.options import VadOptions
 from spkid.jobs import Program, Step, fraction
 from spkid.jobs.archives import ArchiveJobs, set_aside
@@ -58,6 +58,9 @@ class ComputeVadDecision(Program):
     threshold = cli.SwitchAttr(
         "--threshold", fraction, default=0.5, help="with --model: speech is what is more probable than this"
     )
+    output_dir = cli.SwitchAttr(
+        "--output-dir", str, default="", help="write vad.scp and vad.json there; log and archives, too, by default"
+    )
     min_fraction = cli.SwitchAttr(
         "--min-fraction", fraction, default=0.95, help="fail if fewer of the utterances than this could be done"
     )
@@ -66,28 +69,32 @@ class ComputeVadDecision(Program):
     def main(self, data_dir: str, log_dir: str = "", archive_dir: str = "") -> int:
         data = DataDir(data_dir)
         work = self._by_model(data) if self.model else self._by_energy(data)
-        logs, archives = Path(log_dir or data.path("log")), Path(archive_dir or data.path("data"))
+        out = Path(self.output_dir or data.root)
+        if out.resolve() == Path(data.root).resolve() and (read_vad_record(out) or {}).get("method") == "labels":
+            raise InputError(f"{out}/vad.scp: holds somebody's labels: write decisions elsewhere with --output-dir")
+        logs, archives = Path(log_dir or out / "log"), Path(archive_dir or out / "data")
         name = Path(data_dir).resolve().name
         step = Step(
             "compute_vad_decision",
             archives / f"compute_vad_{name}",
             inputs=work.inputs,
             options=work.options,
-            outputs=[data.path("vad.scp"), data.path(VAD_JSON)],
+            outputs=[out / "vad.scp", out / VAD_JSON],
             force=self.force,
         )
         with step:
             if step.is_done:
                 return 0
             jobs = ArchiveJobs(step, data, archives / f"vad_{name}", work.entries, self.nj, sources=work.sources)
-            set_aside(data, ["vad.scp", VAD_JSON])
+            out.mkdir(parents=True, exist_ok=True)
+            set_aside(DataDir(out), ["vad.scp", VAD_JSON])
             report = f"--report={jobs.parts.temporary}"
             # a job without any voiced frame exits with 1 but is complete: its report, written last, counts
             command = [*work.command(jobs, report), "||", "test", "-s", str(jobs.parts.temporary)]
             jobs.run(self.cmd, logs / f"vad_{name}.JOB.log", command)
             failed = jobs.collect(self.min_fraction)
-            write_vad_record(data.root, *work.record)
-            jobs.publish("vad.scp")
+            write_vad_record(out, *work.record)
+            jobs.publish(str((out / "vad.scp").absolute()))
             given = len(jobs.entries)
             done = given - len(failed)
             step.finish(f"speech found in {done} of {given} utterances of {data.root}", given=given, failed=failed)

@@ -17,13 +17,17 @@ from spkid.kaldi.io import atomic_write
 from spkid.kaldi.tables import VECTOR, read_table
 from spkid.metrics.frames import FrameErrors, frame_errors
 from spkid.metrics.plots import plot_confusion
+from spkid.metrics.segments import SegmentErrors, segment_errors
 from spkid.metrics.summary import finite
 
 
 class EvaluateVad(Program):
     """Writes <out-dir>/{results.json,utterances.tsv,confusion.png}: accuracy, misses, false alarms, detection errors.
 
-    Both tables hold a vector of 0 and 1 for every utterance, as compute-vad writes them (vad.scp).
+    Frame by frame, and for stretches of speech recall, precision and F-measure: a stretch is found where one of about
+    the same beginning and end was decided (within --collar; ends also within half of its length). results.json has the
+    accuracy of always saying what is more frequent, too: a detector must be better than that. Both
+    tables hold a vector of 0 and 1 for every utterance, as compute-vad writes them (vad.scp).
     """
 
     EXAMPLE = "steps/evaluate_vad.py data/test/reference_vad.scp data/test/vad.scp exp/vad/results"
@@ -34,6 +38,9 @@ class EvaluateVad(Program):
         default=0,
         help="by so many frames two vectors may differ in length; the longer one is cut",
     )
+    collar = cli.SwitchAttr(
+        "--collar", cli.Range(0, 10**6), default=20, help="frames by which beginnings and ends of speech may be off"
+    )
     force = cli.Flag("--force", help="repeat the step even if nothing has changed")
 
     def main(self, reference: str, vad: str, out_dir: str) -> int:
@@ -41,24 +48,33 @@ class EvaluateVad(Program):
         tables = table_specifier(reference), table_specifier(vad)
         inputs = [name for table in tables for name in table_file(table)]
         outputs = [out / name for name in ("results.json", "utterances.tsv", "confusion.png")]
-        with Step("evaluate_vad", out, inputs, {"tolerance": self.tolerance}, outputs, self.force) as step:
+        options = {"tolerance": self.tolerance, "collar": self.collar}
+        with Step("evaluate_vad", out, inputs, options, outputs, self.force) as step:
             if step.is_done:
                 return 0
             errors = self._count(*tables)
-            total = sum(errors.values(), FrameErrors(0, 0, 0, 0))
+            total = sum((one for one, _ in errors.values()), FrameErrors(0, 0, 0, 0))
+            segments = sum((one for _, one in errors.values()), SegmentErrors(0, 0, 0))
             results = {
                 "frames": total.num_frames,
                 "utterances": len(errors),
                 **{name: finite(value) for name, value in _rates(total).items()},
+                "majority_class_accuracy": float(total.confusion.sum(axis=1).max() / total.num_frames),
                 "confusion": total.confusion.tolist(),
+                "segments": {
+                    **vars(segments),
+                    "collar_frames": self.collar,
+                    **{name: finite(value) for name, value in _segment_rates(segments).items()},
+                },
                 "reference": reference,
                 "vad": vad,
                 "command": shlex.join(word for word in sys.argv if word != "--force"),
                 "versions": versions(),
             }
-            lines = ["utterance\tframes\t" + "\t".join(_rates(total)) + "\n"]
-            for key, found in sorted(errors.items()):
-                values = "\t".join(f"{value:.4f}" for value in _rates(found).values())
+            lines = ["\t".join(["utterance", "frames", *_rates(total), *_segment_rates(segments)]) + "\n"]
+            for key, (found, stretches) in sorted(errors.items()):
+                rates = {**_rates(found), **_segment_rates(stretches)}
+                values = "\t".join(f"{value:.4f}" for value in rates.values())
                 lines.append(f"{key}\t{found.num_frames}\t{values}\n")
             picture = io.BytesIO()
             plot_confusion(picture, total.confusion, ("non-speech", "speech"), f"{out}: frames")
@@ -70,13 +86,14 @@ class EvaluateVad(Program):
                 json.dump(results, stream, indent=1, ensure_ascii=False, allow_nan=False)
                 stream.write("\n")
             shown = " | ".join(f"{name.replace('_', ' ')} {100 * rate:.2f}%" for name, rate in _rates(total).items())
+            shown += f" | stretches F {100 * segments.f_measure:.1f}%"
             step.finish(f"{out}: {shown} | {total.num_frames} frames of {len(errors)} utterances")
         return 0
 
-    def _count(self, reference: str, vad: str) -> dict[str, FrameErrors]:
+    def _count(self, reference: str, vad: str) -> dict[str, tuple[FrameErrors, SegmentErrors]]:
         """Errors of every utterance of the reference."""
         truth = dict(read_table(reference, VECTOR))
-        errors: dict[str, FrameErrors] = {}
+        errors: dict[str, tuple[FrameErrors, SegmentErrors]] = {}
         for key, decided in read_table(vad, VECTOR):
             if key not in truth:
                 continue
@@ -88,7 +105,8 @@ class EvaluateVad(Program):
                 )
             size = min(truth[key].size, decided.size)
             try:
-                errors[key] = frame_errors(truth[key][:size], decided[:size])
+                pair = truth[key][:size], decided[:size]
+                errors[key] = frame_errors(*pair), segment_errors(*pair, self.collar)
             except ValueError as error:
                 raise InputError(f"{vad} against {reference}, utterance {key}: {error}") from None
         missing = sorted(truth.keys() - errors.keys())
@@ -103,6 +121,14 @@ def _rates(errors: FrameErrors) -> dict[str, float]:
         "miss_rate": errors.miss_rate,
         "false_alarm_rate": errors.false_alarm_rate,
         "detection_error_rate": errors.detection_error_rate,
+    }
+
+
+def _segment_rates(errors: SegmentErrors) -> dict[str, float]:
+    return {
+        "segment_recall": errors.recall,
+        "segment_precision": errors.precision,
+        "segment_f_measure": errors.f_measure,
     }
 
 

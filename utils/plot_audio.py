@@ -32,6 +32,7 @@ class PlotAudio(Program):
     labels = cli.SwitchAttr("--labels", cli.ExistingFile, list=True, help="a label file; may be given twice")
     data = cli.SwitchAttr("--data", cli.ExistingDirectory, help="a data directory: AUDIO is an id in its wav.scp")
     vad = cli.SwitchAttr("--vad", cli.ExistingFile, list=True, help="a vad.scp, 10 ms a frame; may be given twice")
+    names = cli.SwitchAttr("--name", str, list=True, help="of a track in the picture: label files first, then tables")
     start = cli.SwitchAttr("--start", float, default=0.0, help="draw from this second on")
     seconds = cli.SwitchAttr("--seconds", float, default=0.0, help="draw so many seconds (0: to the end)")
 
@@ -43,8 +44,12 @@ class PlotAudio(Program):
             raise InputError(f"{self.data}/wav.scp: has no entry for {audio}")
         wave, rate = read_audio(name)
         duration = len(wave) / rate
+        if self.names and len(set(self.names)) != len(self.labels) + len(self.vad):
+            raise InputError("give every track a --name of its own, or none of them")
         tracks = {path: read_labels(path, rate=rate) for path in self.labels}
         tracks |= {path: _vad_track(path, audio) for path in self.vad}
+        if self.names:
+            tracks = dict(zip(self.names, tracks.values(), strict=True))
         tracks = {path: [(a, min(b, duration)) for a, b in track if a < duration] for path, track in tracks.items()}
         if not 0 <= self.start < duration or self.seconds < 0:
             raise InputError(f"{audio} lasts {duration:.2f} s: --start must lie in it and --seconds be positive")

@@ -163,6 +163,28 @@ def plot_calibration(
     figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
 
 
+def plot_accuracies(
+    file: str | os.PathLike | BinaryIO, places: Sequence[float], curves: Mapping[str, Sequence[float]], axis: str
+) -> None:
+    """Accuracy of several detectors under a condition that is a number, such as a signal-to-noise ratio.
+
+    Args:
+        file: a path, or a binary stream.
+        places: the condition's values.
+        curves: accuracy (0 to 1) at each of them, by what is measured; the last curve, what each must beat, is dashed.
+        axis: what the condition is, with its unit.
+    """
+    figure, axes = _figure("", width=6.4, height=4.4)
+    for number, (colour, (name, rates)) in enumerate(zip(_colours(len(curves)), curves.items(), strict=True), 1):
+        last = number == len(curves)
+        style = {"color": QUIET, "linestyle": LINE_STYLES[0]} if last else {"color": colour, "marker": "o"}
+        axes.plot(places, 100 * np.asarray(rates, float), label=name, linewidth=1.8, **style)
+    axes.set_xticks(sorted(places))
+    axes.set_xlabel(axis)
+    axes.set_ylabel("frames decided rightly (%)")
+    _finish(figure, axes, file, legend="best")
+
+
 def plot_confusion(file: str | os.PathLike | BinaryIO, confusion: np.ndarray, names: Sequence[str], title: str) -> None:
     """A confusion matrix as a picture: rows are the truth, columns what was decided, each row's shares its shades.
 
