@@ -37,6 +37,11 @@ class Train(Program):
     dev_trials = cli.SwitchAttr(
         "--dev-trials", cli.ExistingFile, help="trials of the development set, whose EER is watched (default: its own)"
     )
+    valid_data = cli.SwitchAttr(
+        "--valid-data",
+        cli.ExistingDirectory,
+        help="other utterances of the training speakers to validate on; by default some of DATA-DIR are held out",
+    )
     cmd = cli.SwitchAttr("--cmd", str, default="", help="launcher to train under; by default training runs right here")
     force = cli.Flag("--force", help="train again although nothing has changed")
 
@@ -69,10 +74,11 @@ class Train(Program):
         config = load_config(self.config, self._overrides())
         development = self._development()
         audio = config.features.source == "audio"
-        DataDir(data).check(needs=("utt2spk", "wav.scp" if audio else "feats.scp"))
+        for directory in filter(None, (data, self._validation())):
+            DataDir(directory).check(needs=("utt2spk", "wav.scp" if audio else "feats.scp"))
         if self.in_job:
             return self._train(config, data, exp, processes)
-        inputs = input_files(config, data, *development)
+        inputs = input_files(config, data, *development, self._validation())
         with Step("train", exp, inputs, config.what_decides(), [exp / "final.json"], self.force) as step:
             if step.is_done:
                 if processes:
@@ -96,11 +102,14 @@ class Train(Program):
         data = Path(self.dev_data) if self.dev_data else None
         return data, Path(self.dev_trials or data / "trials") if self.dev_trials or data else None
 
+    def _validation(self) -> Path | None:
+        return Path(self.valid_data) if self.valid_data else None
+
     def _words(self, data: Path, exp: Path, processes: int) -> list[str]:
         """This command again, to train only."""
         words = [sys.executable, Path(__file__).resolve(), "--in-job", "--config", self.config]
         words += [f"--set={override}" for override in self._overrides()] + [f"--num-processes={processes}"]
-        named = zip(("dev-data", "dev-trials"), self._development(), strict=True)
+        named = zip(("dev-data", "dev-trials", "valid-data"), (*self._development(), self._validation()), strict=True)
         return [*map(str, words), *(f"--{name}={path}" for name, path in named if path), str(data), str(exp)]
 
     def _train(self, config: TrainConfig, data: Path, exp: Path, processes=None, locks: Sequence[int] = ()) -> int:
@@ -114,7 +123,7 @@ class Train(Program):
         config.check_names(self.config)
         if processes:
             processes.exchange(True)
-        train_from_directory(config, data, exp, *self._development(), processes)
+        train_from_directory(config, data, exp, *self._development(), processes, self._validation())
         return 0
 
     def _show(self, data: Path) -> int:
@@ -133,7 +142,7 @@ class Train(Program):
             with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
                 if processes.exchange(None)[0]:
                     config = load_config(self.config, self._overrides())
-                    train_from_directory(config, data, exp, *self._development(), processes)
+                    train_from_directory(config, data, exp, *self._development(), processes, self._validation())
         except KeyboardInterrupt as interrupt:
             return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
         return 0

@@ -35,16 +35,18 @@ def train_from_directory(
     dev_dir: Path | None = None,
     dev_trials: Path | None = None,
     processes: Processes | None = None,
+    valid_dir: Path | None = None,
 ) -> dict:
     """Trains on `data_dir` into `directory` and returns the values of the final network. Raises InputError.
 
     dev_dir, dev_trials: a data directory of other speakers and labelled trials of it, whose EER is watched.
     processes: where this is one of several, that it is (see `spkid.train.distributed`).
+    valid_dir: a data directory of the training speakers to validate on, instead of utterances held out.
     """
     processes = processes or Processes()
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True
-    files = input_files(config, data_dir, dev_dir, dev_trials)
+    files = input_files(config, data_dir, dev_dir, dev_trials, valid_dir)
     initial = None
     if config.initial_model:
         names = (config.initial_model, config.initial_source, config.model)
@@ -53,7 +55,7 @@ def train_from_directory(
         device = pick_device(config.device)
         if device.type == "cpu":
             keep_freed_memory()
-        data = load_training_set(config, data_dir, dev_dir, dev_trials)
+        data = load_training_set(config, data_dir, dev_dir, dev_trials, valid_dir)
         stamps = [[path.name, fingerprint(path)] for path in files]
         identity = hashlib.sha256(json.dumps([config.what_decides(), stamps], sort_keys=True).encode()).hexdigest()
         if initial is not None:

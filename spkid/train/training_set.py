@@ -1,5 +1,6 @@
 """What training reads of a data directory and a development set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,39 +40,79 @@ class TrainingSet:
 
 
 def load_training_set(
-    config: TrainConfig, data_dir: Path, dev_dir: Path | None = None, dev_trials: Path | None = None
+    config: TrainConfig,
+    data_dir: Path,
+    dev_dir: Path | None = None,
+    dev_trials: Path | None = None,
+    valid_dir: Path | None = None,
 ) -> TrainingSet:
-    """Opens everything that training reads; utterances with less than one frame are an error (InputError)."""
+    """Opens everything that training reads; utterances with less than one frame are an error (InputError).
+
+    valid_dir: utterances of the training speakers that validate; without it some of `data_dir` are held out.
+    """
     if dev_trials is not None and config.data.batches != "chunks":
         raise InputError(f"data.batches {config.data.batches}: such a network gives no vectors to score trials with")
-    if config.features.source == "audio":
-        source, front_end = open_training_audio(config.features, data_dir)
-    else:
-        source, front_end = _open_features(config, data_dir)
-    speaker_of = read_id_map(data_dir / "utt2spk")
-    missing = [utterance for utterance in source.ids if utterance not in speaker_of]
-    if missing:
-        raise InputError(f"{data_dir / 'utt2spk'}: has no speaker for utterance {missing[0]}")
-    speakers = sorted({speaker_of[utterance] for utterance in source.ids})
+    source, front_end = _open(config, data_dir)
+    of_whom = _speakers_of(source.ids, data_dir)
+    speakers = sorted(set(of_whom))
     if len(speakers) < 2 and config.data.batches != "labelled_segments":
         raise InputError(f"{data_dir}: training needs at least two speakers, here is {len(speakers)}")
     number = {speaker: index for index, speaker in enumerate(speakers)}
-    labels = np.array([number[speaker_of[utterance]] for utterance in source.ids])
+    labels = np.array([number[speaker] for speaker in of_whom])
     owners = labels if config.data.batches != "labelled_segments" else np.zeros_like(labels)  # no speaker is learned
-    held = hold_out(source.ids, owners, config.validation.fraction, config.validation.max_utterances, config.seed)
+    fraction = config.validation.fraction if valid_dir is None else 0.0
+    held = hold_out(source.ids, owners, fraction, config.validation.max_utterances, config.seed)
     speakers = speakers_and_copies(speakers, config)
     memory = config.data.memory_mb
     data = TrainingSet(_keep(source.subset(~held), memory), labels[~held], speakers, front_end)
     if held.any():
         data.valid_source = _keep(source.subset(held), memory)
         data.valid_labels = labels[held]
+    if valid_dir is not None:
+        others, their_front_end = _open(config, valid_dir)
+        if config.features.source == "files":
+            front_end.check(read_record(valid_dir), valid_dir)
+        _same_dims(valid_dir, their_front_end.dims, front_end)
+        data.valid_source = _keep(others, memory)
+        data.valid_labels = _numbers(_speakers_of(others.ids, valid_dir), number, config, valid_dir)
     if config.data.batches == "labelled_segments":
         data.frame_labels = FrameLabels(data_dir / "vad.scp", data.source)
         if data.valid_source is not None:
-            data.valid_frame_labels = FrameLabels(data_dir / "vad.scp", data.valid_source)
+            data.valid_frame_labels = FrameLabels((valid_dir or data_dir) / "vad.scp", data.valid_source)
     if dev_trials is not None:
         data.development = _open_development(config, dev_dir or dev_trials.parent, dev_trials, front_end)
     return data
+
+
+def _open(config: TrainConfig, data_dir: Path):
+    """The source of a directory of training speakers, and its front end."""
+    if config.features.source == "audio":
+        return open_training_audio(config.features, data_dir)
+    return _open_features(config, data_dir)
+
+
+def _speakers_of(utterances: Sequence[str], data_dir: Path) -> list[str]:
+    speaker_of = read_id_map(data_dir / "utt2spk")
+    missing = [utterance for utterance in utterances if utterance not in speaker_of]
+    if missing:
+        raise InputError(f"{data_dir / 'utt2spk'}: has no speaker for utterance {missing[0]}")
+    return [speaker_of[utterance] for utterance in utterances]
+
+
+def _numbers(speakers: Sequence[str], number: dict[str, int], config: TrainConfig, data_dir: Path) -> np.ndarray:
+    """The training speakers' numbers of utterances that validate; where no speaker is learned, anything."""
+    unknown = sorted(set(speakers) - number.keys())
+    if unknown and config.data.batches != "labelled_segments":
+        raise InputError(
+            f"{data_dir}: {len(unknown)} of its speakers are not among those of training, {unknown[0]} for one; "
+            "validation knows only training speakers (trials of others are --dev-data)"
+        )
+    return np.array([number.get(speaker, 0) for speaker in speakers])
+
+
+def _same_dims(data_dir: Path, dims: int, front_end: FrontEnd) -> None:
+    if dims != front_end.dims:
+        raise InputError(f"{data_dir}: features have {dims} dimensions, those of training {front_end.dims}")
 
 
 def _keep(source, memory_mb: int):
@@ -114,8 +155,7 @@ def _open_development(config: TrainConfig, dev_dir: Path, trials_file: Path, fro
     front_end.check(record, dev_dir)
     source = open_source(dev_dir, record, front_end.transforms, utterances)
     _refuse_empty(source)
-    if source.dims != front_end.dims:
-        raise InputError(f"{dev_dir}: features have {source.dims} dimensions, those of training {front_end.dims}")
+    _same_dims(dev_dir, source.dims, front_end)
     return DevelopmentTrials(keep_in_memory(source, memory_mb), trials)
 
 
