@@ -4,7 +4,7 @@
 # The voices are made by espeak-ng in stage 0. Nobody speaks here: the numbers say that the pipeline works, not how well
 # it recognises people (egs/speechocean762 does). README.md walks through what each stage writes.
 #
-# Usage: bash run.sh [--stage 0] [--stop-stage 7] [--nj 2] [--cmd utils/run.py]
+# Usage: bash run.sh [--stage 0] [--stop-stage 7] [--nj 2] [--cmd utils/run.py] [--plan true]
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh
@@ -15,6 +15,7 @@ stop_stage=7
 nj=2
 utterances=15  # of each voice; fewer make a quick trial whose numbers mean nothing
 cmd=$train_cmd
+plan=false     # true: only tell what would run, and why
 train_config=conf/xvector.yaml
 . utils/parse_options.sh
 [ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
