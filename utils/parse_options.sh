@@ -57,3 +57,15 @@ done
 
 unset -f _options_set _options_fail
 unset _options_script _options_index _options_next _options_name
+
+# "--plan true", in scripts that have the variable plan, changes nothing: every program sees SPKID_PLAN and only tells
+# whether it would run and why, and so do the commands below.
+if [ "${plan:-false}" = true ]; then
+  SPKID_PLAN=$(mktemp)
+  export SPKID_PLAN
+  trap 'command rm -f "$SPKID_PLAN"' EXIT
+  for _options_name in cp ln mkdir mv rm touch; do
+    eval "$_options_name() { echo \"$_options_name: would run: $_options_name \$*\"; }"
+  done
+  unset _options_name
+fi

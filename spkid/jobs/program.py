@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import shlex
 import shutil
 import signal
 import sys
@@ -14,7 +15,12 @@ from plumbum.cli.application import ShowCompletion, ShowHelp, ShowHelpAll, ShowV
 from plumbum.cli.switches import PositionalArgumentsError, SwitchError, UnknownSwitch
 
 from spkid import __version__
+from spkid.jobs import plan
 from spkid.kaldi import InputError
+
+
+class UsageError(InputError):
+    """A command line that is wrong whatever lies on the disk."""
 
 
 def boolean(text: str) -> bool:
@@ -38,6 +44,9 @@ class Program(cli.Application):
     an unknown option (the line names the nearest known one), a wrong value, `InputError`, a file that cannot be read
     or written. SIGTERM and Ctrl-C unwind the program, so that `with` and `finally` release what they hold.
 
+    With `--plan`, or where SPKID_PLAN is set, nothing is done: a step (what has `--force`) tells in its `Step` whether
+    it would run and why, any other program that it would. Inputs that are not there yet are said and no error.
+
     Positional arguments of `main` have plain types and defaults (`""`, not None): plumbum converts by calling the type.
     """
 
@@ -56,13 +65,15 @@ class Program(cli.Application):
             program, status = super().run(argv, exit=False)
             if exit:
                 sys.stdout.flush()
-        except InputError as error:
+        except UsageError as error:
             program, status = None, _fail(name, str(error))
+        except InputError as error:
+            program, status = None, _fail_or_tell(name, str(error))
         except BrokenPipeError:
             program, status = None, 1
             sys.stdout = None  # the reader has gone: nothing is left to flush
         except OSError as error:
-            program, status = None, _fail(name, _describe(error))
+            program, status = None, _fail_or_tell(name, _describe(error))
         except KeyboardInterrupt as interrupt:
             received = interrupt.args[0] if interrupt.args else signal.SIGINT
             program, status = None, 128 + received
@@ -78,6 +89,19 @@ class Program(cli.Application):
             # not DESCRIPTION_MORE: plumbum would break the command where no shell can put it together again
             example = _command_lines(self.EXAMPLE).replace("{", "{{").replace("}", "}}")
             self.USAGE += f"\nExample:\n{example}\n"
+        if plan.is_planning():
+            self._only_plan()
+
+    @cli.switch("--plan")
+    def _only_plan(self):
+        """only tell what would run, and why"""
+        plan.begin()
+        if not hasattr(self, "force"):
+            self.main = self._tell_plan
+
+    def _tell_plan(self, *words: str):
+        if not self.nested_command:
+            print(f"{self.PROGNAME}: would run: {shlex.join(sys.argv)}", flush=True)
 
     def _parse_args(self, argv: list[str]):
         try:
@@ -87,9 +111,9 @@ class Program(cli.Application):
             known = [("--" if len(name) > 1 else "-") + name for name in self._switches_by_name]
             nearest = difflib.get_close_matches(given.replace("_", "-"), known, n=1, cutoff=0.5)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            raise InputError(f"unknown option {given}{hint} (--help lists the options)") from None
+            raise UsageError(f"unknown option {given}{hint} (--help lists the options)") from None
         except SwitchError as error:
-            raise InputError(_sentence(error)) from None
+            raise UsageError(_sentence(error)) from None
 
     @staticmethod
     def _handle_argument(text: str, convert, name: str):
@@ -101,7 +125,8 @@ class Program(cli.Application):
             needed = {int: "a whole number is needed", float: "a number is needed"}.get(convert, str(error))
             if isinstance(convert, cli.Set):
                 needed = f"one of {', '.join(map(str, convert.values))} is needed"
-            raise InputError(f"{name}: {text!r} will not do: {needed}") from None
+            kind = InputError if convert in (cli.ExistingFile, cli.ExistingDirectory) else UsageError
+            raise kind(f"{name}: {text!r} will not do: {needed}") from None
 
     def _validate_args(self, swfuncs, tailargs):
         try:
@@ -109,9 +134,9 @@ class Program(cli.Application):
         except (ShowHelp, ShowHelpAll, ShowVersion, ShowCompletion):
             raise
         except PositionalArgumentsError:
-            raise InputError(f"usage: {self.PROGNAME} [options] {self._positional()} (--help says more)") from None
+            raise UsageError(f"usage: {self.PROGNAME} [options] {self._positional()} (--help says more)") from None
         except SwitchError as error:
-            raise InputError(_sentence(error)) from None
+            raise UsageError(_sentence(error)) from None
 
     def _positional(self) -> str:
         """The positional arguments of `main` as a usage line shows them."""
@@ -146,6 +171,14 @@ def _interrupt(number, _frame):
 def _fail(name: str, sentence: str) -> int:
     print(f"{name}: error: {sentence}", file=sys.stderr, flush=True)
     return 1
+
+
+def _fail_or_tell(name: str, sentence: str) -> int:
+    """What is wrong with the inputs may only be that a step before has not run: no reason to end a recipe's plan."""
+    if not plan.is_planning():
+        return _fail(name, sentence)
+    print(f"{name}: cannot be planned yet: {sentence}", flush=True)
+    return 0
 
 
 def _describe(error: OSError) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from spkid import __version__
+from spkid.jobs import plan
 from spkid.jobs.array_job import ArrayJob, ranges
 from spkid.jobs.calls import end_orphans, record_of
 from spkid.jobs.fingerprints import fingerprint
@@ -43,6 +44,7 @@ class Step:
     outputs: files that must still be what the finished run left; a missing or altered one makes the step run again.
 
     Leaving the block releases the lock; jobs that outlive a killed run keep holding it. A directory in use: InputError.
+    Where programs only plan (`--plan`, SPKID_PLAN), entering the block tells what would happen, and `is_done` is true.
     """
 
     def __init__(
@@ -61,11 +63,15 @@ class Step:
         self.options = json.loads(json.dumps(dict(options or {}), default=str))
         self.force = force
         self.is_done = False
+        self._lock = Lock(self.outdir / ".lock")
 
     def __enter__(self) -> Self:
+        if plan.is_planning():
+            self._tell_plan()
+            return self
         self.outdir.mkdir(parents=True, exist_ok=True)
         self._started = time.time()
-        self._lock = Lock(self.outdir / ".lock").acquire()
+        self._lock.acquire()
         try:
             self._end_orphans()
             self._input_fingerprints = self._fingerprints(self.inputs)
@@ -184,21 +190,49 @@ class Step:
         # relative to outdir: a tree that was moved as a whole is still done
         return {os.path.relpath(path, self.outdir): fingerprint(path) for path in paths}
 
+    def _tell_plan(self) -> None:
+        """Says what entering the block would do; to the caller the step is done, so that nothing is."""
+        self.is_done = True
+        self._input_fingerprints = self._fingerprints(self.inputs)
+        record = self._record()
+        reason = f"nothing of it is in {self.outdir} yet" if record is None else self._reason_to_run(record)
+        changing = plan.would_change()
+        if reason is None:
+            again = (path for path in self.inputs if {os.path.realpath(path), os.path.realpath(path.parent)} & changing)
+            first = next(again, None)
+            if first is None:
+                self._say_done(record)
+                return
+            self.say(f"may run: input {first} would be written again")
+        else:
+            absent = [path for path in self.inputs if not path.exists() and os.path.realpath(path) not in changing]
+            self.say(f"would run: {reason}" + "".join(f"; {path} is not there yet" for path in absent[:1]))
+        plan.note([*self.outputs, self.outdir])
+
     def _compare(self) -> None:
-        try:
-            record = json.loads(self.done_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        record = self._record()
+        if record is None:
             return
-        except (ValueError, UnicodeDecodeError):
-            record = {}
         reason = self._reason_to_run(record)
         if reason is None:
             self.is_done = True
-            when = f"{record['finished']}, {record['seconds']:.1f} s"
-            self.say(f"done already ({when}): {record['summary']}; --force repeats it")
+            self._say_done(record)
         else:
             self.say(f"runs again: {reason}")
             self.done_file.unlink()
+
+    def _record(self) -> dict | None:
+        """What the last finished run has left; None where none has, empty where it cannot be read."""
+        try:
+            return json.loads(self.done_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}
+
+    def _say_done(self, record: dict) -> None:
+        when = f"{record['finished']}, {record['seconds']:.1f} s"
+        self.say(f"done already ({when}): {record['summary']}; --force repeats it")
 
     def _reason_to_run(self, record: dict) -> str | None:
         if self.force:

@@ -1,6 +1,7 @@
 """utils/parse_options.sh, sourced the way run.sh does."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,14 @@ def test_help_is_the_comment_at_the_top(script):
     result = run(script, "--help")
     assert result.returncode == 0
     assert result.stdout == "An example recipe.\n\nUsage: run.sh [--stage N]\n"
+
+
+def test_a_plan_leaves_the_files_alone(tmp_path):
+    path = tmp_path / "run.sh"
+    copy = SCRIPT.replace("stage=0\n", "stage=0\nplan=false\n", 1) + '\ncp "$0" copy; mkdir made; echo "$SPKID_PLAN"\n'
+    path.write_text(copy)
+    done = subprocess.run(["bash", "run.sh", "--plan", "true"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "cp: would run: cp run.sh copy\nmkdir: would run: mkdir made\n" in done.stdout
+    assert [file.name for file in tmp_path.iterdir()] == ["run.sh"]
+    assert not Path(done.stdout.split()[-1]).exists()

@@ -123,7 +123,9 @@ def main() -> int:
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--group", action="store_true", help="always kill the whole process group")
     who.add_argument("--alone", action="store_true", help="always kill run.sh alone")
-    parser.add_argument("--utterances", type=int, default=5, help="of each voice")
+    parser.add_argument(
+        "--utterances", type=int, default=9, help="of each voice (steps/prepare_feats_for_egs.py wants more than 8)"
+    )
     parser.add_argument("--epochs", type=int, default=3, help="of the training")
     parser.add_argument("--work", type=Path, help="where to work, and to leave everything (default: a temporary place)")
     arguments = parser.parse_args()
