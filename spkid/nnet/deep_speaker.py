@@ -26,6 +26,7 @@ from spkid.nnet.tdnn import check_frames
 
 NORM_EPSILON = 1.0e-3  # Keras
 NORM_MOMENTUM = 0.01
+CONVOLUTION_OF_GRU = 64  # channels
 
 
 def conv_norm(input_dim: int, output_dim: int, kernel: int, stride: int = 1) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
@@ -62,22 +63,22 @@ class HalvingStage(nn.Module):
 class DeepSpeaker(nn.Module):
     """(batch, frames, input_dim) -> (batch, embedding_dim) of length 1."""
 
-    stages: tuple[int, ...] = ()  # channels
+    num_stages = 4
     num_blocks = 3
 
-    def __init__(self, input_dim: int, embedding_dim: int) -> None:
+    def __init__(self, input_dim: int, embedding_dim: int, channels: int) -> None:
         super().__init__()
         self.input_dim = input_dim
         self.embedding_dim = embedding_dim
         self.min_frames = 1
-        widths = [1, *self.stages]
+        widths = [1, *(channels << stage for stage in range(self.num_stages))]
         self.convolutions = nn.Sequential(
-            *[HalvingStage(widths[i], width, self.num_blocks) for i, width in enumerate(self.stages)]
+            *[HalvingStage(widths[i], width, self.num_blocks) for i, width in enumerate(widths[1:])]
         )
         dims = input_dim
-        for _ in self.stages:
+        for _ in range(self.num_stages):
             dims = (dims + 1) // 2
-        self.sequence_dim = dims * self.stages[-1]
+        self.sequence_dim = dims * widths[-1]
         self.recurrent: nn.GRU | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -89,28 +90,27 @@ class DeepSpeaker(nn.Module):
 
 
 class DeepSpeakerResCnn(DeepSpeaker):
-    __doc__ = DeepSpeaker.__doc__
-    stages = (64, 128, 256, 512)
+    """(batch, frames, input_dim) -> (batch, embedding_dim) of length 1; channels: of the first stage, then doubled."""
 
-    def __init__(self, input_dim: int = 64, embedding_dim: int = 512) -> None:
-        super().__init__(input_dim, embedding_dim)
+    def __init__(self, input_dim: int = 64, embedding_dim: int = 512, channels: int = 64) -> None:
+        super().__init__(input_dim, embedding_dim, channels)
         self.embedding = nn.Linear(self.sequence_dim, embedding_dim)
 
 
 class DeepSpeakerSimpleCnn(DeepSpeakerResCnn):
-    __doc__ = DeepSpeaker.__doc__
-    stages = (64, 128, 256)
+    __doc__ = DeepSpeakerResCnn.__doc__
+    num_stages = 3
 
 
 class DeepSpeakerGru(DeepSpeaker):
     """(batch, frames, input_dim) -> (batch, embedding_dim) of length 1; channels: width of the GRU layers."""
 
-    stages = (64,)
+    num_stages = 1
     num_blocks = 0
 
     def __init__(
         self, input_dim: int = 64, embedding_dim: int = 512, channels: int = 1024, num_layers: int = 3
     ) -> None:
-        super().__init__(input_dim, embedding_dim)
+        super().__init__(input_dim, embedding_dim, CONVOLUTION_OF_GRU)
         self.recurrent = nn.GRU(self.sequence_dim, channels, num_layers, batch_first=True)
         self.embedding = nn.Linear(channels, embedding_dim)
