@@ -17,7 +17,10 @@ ARRAY = re.compile(r"([A-Za-z_]\w*)=(\d+(?::\d+)?(?:,\d+(?::\d+)?)*)")
 OPERATOR = re.compile(r"\||\|\||&&|;|\|&")
 REDIRECTION = re.compile(r"(\d*(?:>>|>\||>&|<&|<|>)|&>>|&>)(.*)", re.DOTALL)
 PICKS = ("all", "failed", "incomplete")
-RUN_HERE = 'set -o pipefail; eval "$command"'
+# A tool that was killed counts, even where the tool behind it in the pipe then fails with a status of its own. No single
+# quotes: Slurm puts this between some.
+RUN_HERE = """set -o pipefail; eval "$command
+status=\\$? parts=\\"\\${PIPESTATUS[*]}\\""; [[ " $parts " != *" 137 "* ]] || status=137; exit $status"""
 
 JOB_SCRIPT = """\
 #!/usr/bin/env bash

@@ -2,10 +2,13 @@
 
 import os
 import re
+import signal
 import time
 from pathlib import Path
 
 NO_CODE = "# Ended (no code) at"
+KILLED = 128 + signal.SIGKILL
+BASH_SAYS_KILLED = re.compile(r": line \d+: +\d+ Killed\b")
 ENDED = re.compile(r"# Ended \((?:code )?(\d+|no code)\)")
 
 
@@ -48,7 +51,10 @@ def last_words(log: str | os.PathLike) -> str:
     lines = _tail(log)
     if lines and lines[-1].startswith(NO_CODE):
         return lines[-1].partition(": ")[2]
-    return next(iter(last_lines(log, 1)), "nothing")
+    words = next(iter(last_lines(log, 1)), "nothing")
+    if Log(log).code == KILLED or BASH_SAYS_KILLED.search(words):
+        return "killed (signal 9), perhaps out of memory: give a job more, or run fewer at a time (--max-jobs-run)"
+    return words
 
 
 def _tail(log: str | os.PathLike) -> list[str]:
