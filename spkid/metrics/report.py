@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from spkid.metrics.sections import Results, Section, Table, headline, sections
@@ -16,6 +16,9 @@ PICTURE_TEXTS = {
     "roc.png": "Receiver operating characteristic, with the point of equal errors.",
     "calibration.png": "Reliability diagram, and normalised Bayes error at every prior.",
     "confusion.png": "Confusion matrix: truth in rows, decisions in columns.",
+    "durations.png": "Histogram of the utterances' durations.",
+    "levels.png": "Histogram of the utterances' levels.",
+    "per_speaker.png": "Histogram of the numbers of utterances of the speakers.",
 }
 
 STYLE = """
@@ -69,21 +72,40 @@ def html_report(title: str, results: Results, pictures: Mapping[str, bytes]) -> 
         results: of an evaluation (see `sections`).
         pictures: PNG files by name; a section shows those of its pictures that are here.
     """
-    numbers = "".join(
+    return html_page(title, "Speaker verification results", headline(results), sections(results), pictures)
+
+
+def html_page(
+    title: str,
+    kind: str,
+    numbers: Sequence[tuple[str, str, str]],
+    parts: Sequence[Section],
+    pictures: Mapping[str, bytes],
+) -> str:
+    """The page of any report: a line of large numbers, then sections.
+
+    Args:
+        title: of the page.
+        kind: the line above the title.
+        numbers: name, value and remark ("" for none) of each large number.
+        parts: what follows.
+        pictures: PNG files by name; a section shows those of its pictures that are here.
+    """
+    large = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
         + (f'<dd class="remark">{escape(remark)}</dd>' if remark else "")
         + "</div>"
-        for name, value, remark in headline(results)
+        for name, value, remark in numbers
     )
-    body = "\n".join(_section(section, pictures) for section in sections(results))
+    body = "\n".join(_section(section, pictures) for section in parts)
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a browser enforces what we promise
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f'<p class="kind">Speaker verification results</p>\n<h1>{escape(title)}</h1>\n'
-        f'<dl class="numbers">{numbers}</dl>\n{body}\n</body>\n</html>\n'
+        f'<p class="kind">{escape(kind)}</p>\n<h1>{escape(title)}</h1>\n'
+        f'<dl class="numbers">{large}</dl>\n{body}\n</body>\n</html>\n'
     )
 
 
