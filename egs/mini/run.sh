@@ -5,6 +5,7 @@
 # it recognises people (egs/speechocean762 does). README.md walks through what each stage writes.
 #
 # Usage: bash run.sh [--stage 0] [--stop-stage 7] [--nj 2] [--cmd utils/run.py] [--plan true]
+#        bash run.sh --stage 3 --train-config conf/ecapa_tdnn.yaml     (or conf/resnet18.yaml: another network)
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh
@@ -21,8 +22,8 @@ train_config=conf/xvector.yaml
 [ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 
 trials=data/test/trials
-xvector=exp/xvector
-xvectors=$xvector/xvectors_test/xvector.scp
+system=exp/$(basename "$train_config" .yaml)
+xvectors="$system/xvectors_test/xvector.scp"
 statistics=exp/statistics
 means=$statistics/vectors_test/statistics.scp
 
@@ -45,33 +46,33 @@ if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
 fi
 
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
-  echo "Stage 3: x-vector training"
-  steps/train.py --config "$train_config" data/train_no_sil $xvector
+  echo "Stage 3: training of the network"
+  steps/train.py --config "$train_config" data/train_no_sil "$system"
 fi
 
 if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
   echo "Stage 4: a vector of each utterance: x-vector, and MFCC statistics to compare with"
   for set in train test; do
-    steps/extract_xvectors.py --nj "$nj" --cmd "$cmd" $xvector data/$set $xvector/xvectors_$set
+    steps/extract_xvectors.py --nj "$nj" --cmd "$cmd" "$system" data/$set "$system/xvectors_$set"
     steps/extract_statistics.py data/$set $statistics/vectors_$set
   done
 fi
 
 if [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ]; then
   echo "Stage 5: mean, LDA and PLDA of the training voices"
-  steps/train_plda.py --lda-dim 20 data/train $xvector/xvectors_train/xvector.scp $xvector/backend
+  steps/train_plda.py --lda-dim 20 data/train "$system/xvectors_train/xvector.scp" "$system/backend"
 fi
 
 if [ "$stage" -le 6 ] && [ "$stop_stage" -ge 6 ]; then
   echo "Stage 6: scores of every pair of test utterances"
   steps/score_trials.py --method cosine $trials $means $means $statistics/results/scores_cosine
-  steps/score_trials.py --method cosine $trials $xvectors $xvectors $xvector/results/scores_cosine
-  steps/score_trials.py --method plda --backend $xvector/backend $trials $xvectors $xvectors $xvector/results/scores_plda
+  steps/score_trials.py --method cosine $trials $xvectors $xvectors "$system/results/scores_cosine"
+  steps/score_trials.py --method plda --backend "$system/backend" $trials $xvectors $xvectors "$system/results/scores_plda"
 fi
 
 if [ "$stage" -le 7 ] && [ "$stop_stage" -ge 7 ]; then
   echo "Stage 7: equal error rates, of synthetic voices: MFCC statistics with cosine, x-vectors with cosine and PLDA"
   steps/evaluate.py $statistics/results/scores_cosine $trials $statistics/results/cosine
-  steps/evaluate.py --config "$train_config" $xvector/results/scores_cosine $trials $xvector/results/cosine
-  steps/evaluate.py --config "$train_config" $xvector/results/scores_plda $trials $xvector/results/plda
+  steps/evaluate.py --config "$train_config" "$system/results/scores_cosine" $trials "$system/results/cosine"
+  steps/evaluate.py --config "$train_config" "$system/results/scores_plda" $trials "$system/results/plda"
 fi
