@@ -2,7 +2,7 @@
 # ten utterances each) on one core. Rates on it say that the recipe works, and nothing about VoxCeleb.
 
 schedule="schedule.epochs=12"
-wespeaker="schedule.epochs=8 schedule.final=0.05 schedule.warmup_epochs=1 margin_schedule.start_epoch=2 margin_schedule.full_epoch=4"
+wespeaker="schedule.epochs=12 schedule.final=0.05 schedule.warmup_epochs=1 margin_schedule.start_epoch=2 margin_schedule.full_epoch=4"
 wespeaker+=' optimizer={"name":"adam","lr":0.003} averaging.last_epochs=2 model.embedding_dim=64'
 wespeaker+=" data.micro_batch=16 data.micro_batches=1 data.chunks_per_utterance=2"
 case $(basename "$config" .yaml) in

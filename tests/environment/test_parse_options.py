@@ -85,6 +85,14 @@ def test_config_comes_first_and_the_command_line_wins(script, tmp_path):
     assert result.stdout.startswith("[7][6]")
 
 
+def test_a_script_with_a_config_of_its_own_gets_the_name_of_the_file(script):
+    script.write_text(script.read_text().replace("empty=\n", "empty=\nconfig=conf/a.yaml\n") + "echo $config\n")
+    assert run(script).stdout.endswith("conf/a.yaml\n")
+    for words in (["--config", "conf/b.yaml"], ["--config=conf/b.yaml"]):
+        assert run(script, "--stage", "3", *words).stdout.endswith("conf/b.yaml\n")
+    assert "--config needs a value" in run(script, "--config").stderr
+
+
 def test_help_is_the_comment_at_the_top(script):
     result = run(script, "--help")
     assert result.returncode == 0
