@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 PYTHONPATH=. python benchmarks/data_directories.py [--utterances 1200000] [--speakers 7000]
 
 Each program runs as a user starts it; its time on the wall, its processor time and its peak memory are the kernel's.
-The directory holds wav.scp, utt2spk, spk2utt, utt2dur, utt2num_frames, feats.scp, vad.scp and text. What fix_data_dir.py is given
-has its lines out of order, utterances that some file lacks, and repeated lines.
+The directory holds wav.scp, utt2spk, spk2utt, utt2dur, utt2num_frames, feats.scp, vad.scp and text. What
+fix_data_dir.py repairs has its lines out of order, utterances that some file lacks, and repeated lines.
 """
 
 import argparse

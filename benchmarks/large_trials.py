@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spkid.kaldi.matrix import VECTOR
-from spkid.kaldi.tables import TableWriter
+from spkid.kaldi.tables import VECTOR, TableWriter
 
 STEP = Path(__file__).resolve().parents[1] / "steps" / "score_trials.py"
 UTTERANCES, DIMS, LINES = 20_000, 192, 1_000_000

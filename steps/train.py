@@ -79,7 +79,8 @@ class Train(Program):
         if self.in_job:
             return self._train(config, data, exp, processes)
         inputs = input_files(config, data, *development, self._validation())
-        with Step("train", exp, inputs, config.what_decides(), [exp / "final.json"], self.force) as step:
+        outputs = [exp / "final.json", exp / "final.safetensors"]
+        with Step("train", exp, inputs, config.what_decides(), outputs, self.force) as step:
             if step.is_done:
                 if processes:
                     processes.exchange(False)

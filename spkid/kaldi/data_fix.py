@@ -30,6 +30,10 @@ class _Repair:
 
     def read(self, name: str) -> IdTable:
         """A file's usable lines, sorted, one per id; says what was wrong with the others."""
+        return self._order(name, self.read_usable(name))
+
+    def read_usable(self, name: str) -> IdTable:
+        """A file's usable lines as they stand; says what was wrong with the others."""
         path = self.data.path(name)
         keys: list[bytes] = []
         values: list[bytes] = []
@@ -68,15 +72,22 @@ class _Repair:
             self.say(f"{name}: {blank} line(s) without id or value left out")
         if broken:
             self.say(f"{name}: {broken} line(s) that are not UTF-8 left out, the first begins {show(example[:40])}")
-        return self._tidy(name, IdTable(keys, values))
+        return self._drop_odd(name, IdTable(keys, values))
 
-    def _tidy(self, name: str, table: IdTable) -> IdTable:
+    def tidy(self, name: str, table: IdTable) -> IdTable:
+        """What `read` makes of a table that is not in a file."""
+        return self._order(name, self._drop_odd(name, table))
+
+    def _drop_odd(self, name: str, table: IdTable) -> IdTable:
         odd = {key for _, key in odd_ids(table.keys)}
         if odd:
             self.say(f"{name}: {len(odd)} id(s) with bytes that do not print left out, the first is {show(min(odd))!a}")
             table = table.select(set(table.keys) - odd)
         if name in ("utt2spk", "segments"):
             table = self._drop_malformed(name, table)
+        return table
+
+    def _order(self, name: str, table: IdTable) -> IdTable:
         if not find_unsorted(table.keys):
             return table
         first: dict[bytes, bytes] = {}
@@ -147,7 +158,7 @@ def fix_data_dir(data: DataDir) -> list[str]:
     else:
         data.require("spk2utt")
         utt2spk = ungroup(repair.read("spk2utt")).sorted()
-        utt2spk = repair._tidy("utt2spk", utt2spk)
+        utt2spk = repair.tidy("utt2spk", utt2spk)
         repair.say("utt2spk: made from spk2utt")
     keep, recordings = _surviving(repair, set(utt2spk.keys))
     if not keep:
@@ -175,8 +186,8 @@ def _surviving(repair: _Repair, keep: set[bytes]) -> tuple[set[bytes], set[bytes
     quiet = _Repair(data)  # what is wrong in these files is said when they are written
     for name in _DECISIVE:
         if data.has(name):
-            keep = keep.intersection(quiet.read(name).keys)
-    waves = set(quiet.read("wav.scp").keys) if data.has("wav.scp") else None
+            keep = keep.intersection(quiet.read_usable(name).keys)
+    waves = set(quiet.read_usable("wav.scp").keys) if data.has("wav.scp") else None
     if not data.has("segments"):
         keep = keep if waves is None else keep & waves
         return keep, keep
