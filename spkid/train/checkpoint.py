@@ -60,6 +60,26 @@ class Checkpoints:
         self.directory.mkdir()
 
     def _files(self) -> list[Path]:
-        files = {tuple(map(int, match.groups())): path for path in self.directory.iterdir()
-                 if (match := _NAME.fullmatch(path.name))}  # fmt: skip
-        return [files[key] for key in sorted(files)]
+        return checkpoint_files(self.directory)
+
+
+def checkpoint_files(directory: Path) -> list[Path]:
+    """The checkpoints in a folder, the oldest first."""
+    files = {tuple(map(int, match.groups())): path for path in directory.iterdir()
+             if (match := _NAME.fullmatch(path.name))}  # fmt: skip
+    return [files[key] for key in sorted(files)]
+
+
+def load_last_weights(network: torch.nn.Module, experiment: Path) -> None:
+    """Fills the network, in place, with the weights of an experiment's newest checkpoint: those after its last update.
+
+    Raises InputError where there is none or it does not fit.
+    """
+    folder = experiment / "checkpoints"
+    files = checkpoint_files(folder) if folder.is_dir() else []
+    if not files:
+        raise InputError(f"{folder}: holds no checkpoint, so the weights after the last epoch are not known")
+    try:
+        network.load_state_dict(torch.load(files[-1], map_location="cpu", weights_only=True)["network"])
+    except Exception as error:  # torch raises whatever the unpickler stumbled over
+        raise InputError(f"{files[-1]}: cannot be loaded ({' '.join(str(error).split())[:200]})") from None
