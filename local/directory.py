@@ -135,7 +135,8 @@ def collect_table(path: Path, root: Path, columns: dict[str, str], left_out: Lef
         start = row.get("start", "")
         if start:
             end = row.get("end", "") or "-1"
-            name = f"{recording}-{_hundredths(start, path, number):07d}"
+            own = recording if recording.startswith(f"{speaker}-") else f"{speaker}-{recording}"
+            name = f"{own}-{_hundredths(start, path, number):07d}"
         if row.get("utterance"):
             own = word(row["utterance"])
             name = own if own.startswith(speaker) else f"{speaker}-{own}"
