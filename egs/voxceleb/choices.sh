@@ -1,20 +1,22 @@
 # Sourced by run.sh: what follows from its options.
 
+fail() { echo "$0: error: $*" >&2; exit 1; }
 data=data                  # the configurations name data/musan_noise and so on
 train_lists="o o_cleaned e e_cleaned h h_cleaned"
-! $mini || . ./mini.sh
+$eval_only || ! $mini || . ./mini.sh
 changes=()
 for setting in $settings; do changes+=(--set "$setting"); done
 
 if $eval_only; then
-  [ -f "$initial_model" ] || { echo "$0: error: --eval-only needs --initial-model, a file, not '$initial_model'" >&2; exit 1; }
+  [ -f "$initial_model" ] || fail "--eval-only needs --initial-model, a file, not '$initial_model'"
   data=data/eval           # other directories than those of training: no VoxCeleb2 in them
-  name=$(basename "${initial_model%.*}")
+  name=$(basename "$initial_model")
+  name=${name%.*}
   lists=${lists:-o o_cleaned}
   scoring=cosine
   [ "$source" != voxceleb_trainer ] || scoring=crops
 else
-  [ -f "$config" ] || { echo "$0: error: --config $config: no such file" >&2; exit 1; }
+  [ -f "$config" ] || fail "--config $config: no such file"
   name=$(basename "$config" .yaml)
   scoring=plda
   ! grep -q "source: audio" "$config" || scoring=cosine
@@ -29,6 +31,7 @@ results=$system/results
 test_set=voxceleb1_test
 [[ " $lists" != *" "[eh]* ]] || test_set=voxceleb1
 corpora=(--voxceleb1 "${voxceleb1:-$corpus/voxceleb1}")
+[ -z "$convert" ] || corpora+=(--convert "$convert" --nj "$nj")
 $eval_only || corpora+=(--voxceleb2 "${voxceleb2:-$corpus/voxceleb2}")
 prepared=$test_set
 $eval_only || prepared="voxceleb2_train voxceleb2_test voxceleb1_train $test_set"
@@ -73,7 +76,9 @@ described=(--data "$data/$test_set")
 $eval_only || described+=(--config "$config")
 copy_audio() { # a data directory that may have features, of one that is written anew each time
   mkdir -p "$2"
-  for file in wav.scp utt2spk spk2utt utt2dur vad.scp; do [ ! -f "$1/$file" ] || cmp -s "$1/$file" "$2/$file" || cp "$1/$file" "$2"; done
+  for file in wav.scp utt2spk spk2utt utt2dur vad.scp; do
+    [ ! -f "$1/$file" ] || cmp -s "$1/$file" "$2/$file" || cp "$1/$file" "$2"
+  done
 }
 training=(--num-processes "$num_processes")
 [ -z "$train_cmd" ] || training+=(--cmd "$train_cmd")
@@ -85,7 +90,8 @@ quality=()
 ! $qmf || [ $scoring = crops ] || quality+=(--cohort-means)
 
 # Kaldi's voxceleb/v2
-rooms=(--rir-set-parameters "0.5, $data/rirs_smallroom/rir_list" --rir-set-parameters "0.5, $data/rirs_mediumroom/rir_list"
+rooms=(--rir-set-parameters "0.5, $data/rirs_smallroom/rir_list"
+  --rir-set-parameters "0.5, $data/rirs_mediumroom/rir_list"
   --pointsource-noise-addition-probability 0 --isotropic-noise-addition-probability 0)
 noise=(--fg-interval 1 --fg-snrs 15:10:5:0 --fg-noise-dir "$data/musan_noise")
 music=(--bg-snrs 15:10:8:5 --num-bg-noises 1 --bg-noise-dir "$data/musan_music")

@@ -1,13 +1,14 @@
-# Sourced by choices.sh for --mini true: sizes for a miniature corpus of local/miniature.py (about 30 speakers to train on,
-# ten utterances each) on one core. Rates on it say that the recipe works, and nothing about VoxCeleb.
+# Sourced by choices.sh for --mini true: sizes for a miniature corpus of local/miniature.py (some 30 speakers to train
+# on, ten utterances each) on one core. Rates on it say that the recipe works, and nothing about VoxCeleb.
 
 schedule="schedule.epochs=12"
-wespeaker="schedule.epochs=12 schedule.final=0.05 schedule.warmup_epochs=1 margin_schedule.start_epoch=2 margin_schedule.full_epoch=4"
-wespeaker+=' optimizer={"name":"adam","lr":0.003} averaging.last_epochs=2 model.embedding_dim=64'
-wespeaker+=" data.micro_batch=16 data.micro_batches=1 data.chunks_per_utterance=2"
+wespeaker="schedule.epochs=12 schedule.final=0.05 schedule.warmup_epochs=1 averaging.last_epochs=2"
+wespeaker+=" margin_schedule.start_epoch=2 margin_schedule.full_epoch=4 model.embedding_dim=64"
+wespeaker+=' optimizer={"name":"adam","lr":0.003} data.micro_batch=16 data.micro_batches=1 data.chunks_per_utterance=2'
+xvector="data.chunk_frames=[150] model.channels=96 model.pooled_channels=256 model.embedding_dim=128"
 case $(basename "$config" .yaml) in
   *_lm) sizes="schedule.epochs=2 data.chunk_frames=[300] data.micro_batch=16 data.micro_batches=1" ;;
-  xvector) sizes="$schedule data.chunk_frames=[150] model.channels=96 model.pooled_channels=256 model.embedding_dim=128" ;;
+  xvector) sizes="$schedule $xvector" ;;
   ecapa_tdnn) sizes="$wespeaker model.channels=64 model.pooled_channels=192" ;;
   resnet34) sizes="$wespeaker model.channels=4" ;;
   campplus) sizes="$wespeaker model.channels=32 model.growth=8" ;;

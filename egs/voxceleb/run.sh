@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # VoxCeleb: training on VoxCeleb2, the trials O, E and H of VoxCeleb1; published networks on the same trials.
 #
-# Usage: bash run.sh --corpus DIR [--config conf/ecapa_tdnn.yaml] [--stage 0] [--stop-stage 10] [--nj 8] [--cmd utils/run.py]
+# Usage: bash run.sh --corpus DIR [--config conf/ecapa_tdnn.yaml] [--stage 0] [--stop-stage 10] [--nj 8] [--cmd "..."]
 #        bash run.sh --corpus DIR --eval-only true --initial-model baseline_lite_ap.model --source voxceleb_trainer
 #
 # DIR holds voxceleb1, voxceleb2, musan and RIRS_NOISES (or name each: --voxceleb1 DIR ...). conf/xvector.yaml trains on
-# features (stages 1 to 4: Kaldi's voxceleb/v2) and scores with PLDA; the others train on audio that is augmented while it
-# is read. conf/*_lm.yaml fine-tune what the configuration without _lm has trained: --config conf/ecapa_tdnn_lm.yaml
+# features (stages 1 to 4: Kaldi's voxceleb/v2) and scores with PLDA; the others train on audio that is augmented while
+# it is read. conf/*_lm.yaml fine-tune what the configuration without _lm has trained: --config conf/ecapa_tdnn_lm.yaml
 # --stage 5. --mini true: sizes for a miniature corpus (mini.sh). README.md says which option is which of the originals.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -25,10 +25,11 @@ voxceleb1=                 # empty: below --corpus
 voxceleb2=
 musan=
 rirs=
+convert=                   # folder for WAV of VoxCeleb2's m4a; empty: ffmpeg decodes them whenever they are read
 config=conf/ecapa_tdnn.yaml
 settings=                  # changes to it, blanks between: "optimizer.lr=0.01 data.workers=16"
 lists=                     # of trials; empty: o o_cleaned, and e e_cleaned h h_cleaned where training has no VoxCeleb1
-eval_only=false            # evaluate --initial-model, a checkpoint of --source; --settings are then steps/import_model.py's
+eval_only=false            # evaluate --initial-model, a checkpoint of --source; --settings are then of its network
 initial_model=
 source=voxceleb_trainer
 crop_frames=400            # of the ten crops of an utterance, for networks of the VoxCeleb trainer
@@ -48,7 +49,9 @@ mini=false
 if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   echo "Stage 0: data preparation"
   local/voxceleb.py prepare "${corpora[@]}" "$data"
-  for set in $prepared; do utils/get_utt2dur.py --nj "$nj" "$data/$set"; done
+  for set in $prepared; do
+    [ "$data/$set/utt2dur" -nt "$data/$set/wav.scp" ] || utils/get_utt2dur.py --nj "$nj" "$data/$set"
+  done
   if ! $eval_only; then
     local/musan.py prepare --corpus "${musan:-$corpus/musan}" "$data"
     local/rirs_noises.py prepare --corpus "${rirs:-$corpus/RIRS_NOISES}" "$data"
@@ -122,7 +125,8 @@ fi
 if [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ]; then
   echo "Stage 8: scores"
   for list in $dev $lists; do
-    steps/score_trials.py "${score[@]}" "$(trials $list)" "$(vectors $list)" "$(vectors $list)" "$results/scores_${list}_$scoring"
+    steps/score_trials.py "${score[@]}" "$(trials $list)" "$(vectors $list)" "$(vectors $list)" \
+      "$results/scores_${list}_$scoring"
   done
 fi
 
@@ -142,9 +146,11 @@ if [ "$stage" -le 10 ] && [ "$stop_stage" -ge 10 ]; then
   echo "Stage 10: error rates and plots"
   for list in $lists; do
     for kind in $kinds; do
-      steps/evaluate.py --prior 0.05 "${described[@]}" "$results/scores_${list}_$kind" "$(trials $list)" "$results/${list}_$kind"
+      steps/evaluate.py --prior 0.05 "${described[@]}" "$results/scores_${list}_$kind" "$(trials $list)" \
+        "$results/${list}_$kind"
     done
     ! $eval_only || local/voxceleb.py summary "$system" "${list}_$scoring"
   done
-  utils/make_results.py "$system/RESULTS.md" $(for list in $lists; do printf "$results/${list}_%s/results.json " $kinds; done)
+  utils/make_results.py "$system/RESULTS.md" \
+    $(for list in $lists; do printf "$results/${list}_%s/results.json " $kinds; done)
 fi
