@@ -58,6 +58,12 @@ class ComputeVadDecision(Program):
     threshold = cli.SwitchAttr(
         "--threshold", fraction, default=0.5, help="with --model: speech is what is more probable than this"
     )
+    smoothing = cli.SwitchAttr(
+        "--smoothing",
+        cli.Range(0, 10**6),
+        default=0,
+        help="with --model: average probabilities over so many frames on each side first",
+    )
     output_dir = cli.SwitchAttr(
         "--output-dir", str, default="", help="write vad.scp and vad.json there; log and archives, too, by default"
     )
@@ -121,8 +127,8 @@ class ComputeVadDecision(Program):
 
     def _by_model(self, data: DataDir) -> Work:
         front_end = read_description(self.model)[1]
-        record = vad_record(self.model, self.threshold)
-        options = {"model": record["weights"], "threshold": self.threshold}
+        record = vad_record(self.model, self.threshold, self.smoothing)
+        options = {name: record[name] for name in ("weights", "threshold", "smoothing")}
         files = [data.path(name) for name in ("feats.scp", FEATS_JSON) if data.has(name)]
         if reads_features(front_end, data.root):
             inputs, entries, sources = files, data.read("feats.scp"), None
@@ -134,7 +140,7 @@ class ComputeVadDecision(Program):
             entries = data.wav_scp if segments is None else segments
             sources = None if segments is None else data.wav_scp
             options["frames"] = [fingerprint(path) for path in files]  # which the decisions have to fit
-        tool = ["vad-compute", f"--threshold={self.threshold}"]
+        tool = ["vad-compute", f"--threshold={self.threshold}", f"--smoothing={self.smoothing}"]
         return Work(
             inputs,
             options,

@@ -24,6 +24,11 @@ class DecisionOptions:
     """How probabilities become decisions."""
 
     threshold: float = option(0.5, "Frames whose probability of speech is greater are speech")
+    smoothing: int = option(0, "Frames on each side over which probabilities are averaged before")
+
+    def __post_init__(self) -> None:
+        if self.smoothing < 0:
+            raise InputError(f"--smoothing is a number of frames from 0 on, not {self.smoothing}")
 
 
 @run_tool
@@ -42,8 +47,9 @@ def main(argv: list[str] | None = None) -> int:
         utterances = [line.decode("utf-8").split()[0] for line in stream]
     report = Report(reporting.report)
     frames = speech = 0
+    detector = SpeechDetector(exp_dir, options.threshold, options.smoothing)
     with TableWriter(target, VECTOR) as writer:
-        for utterance, decisions in SpeechDetector(exp_dir, options.threshold).decisions(data_dir, utterances):
+        for utterance, decisions in detector.decisions(data_dir, utterances):
             if isinstance(decisions, InputError):
                 report.add_failed(utterance, decisions)
                 continue

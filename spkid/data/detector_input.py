@@ -118,7 +118,7 @@ def detector_waves(front_end: FrontEnd, whose: str) -> WaveOptions:
     return WaveOptions(rate=options.sample_frequency, allow_downsample=True)
 
 
-def vad_record(exp_dir: str | Path, threshold: float) -> dict[str, Any]:
+def vad_record(exp_dir: str | Path, threshold: float, smoothing: int) -> dict[str, Any]:
     """What vad.json says of decisions by a network: which weights made them, and where these lay.
 
     Raises InputError where training has not finished.
@@ -128,7 +128,8 @@ def vad_record(exp_dir: str | Path, threshold: float) -> dict[str, Any]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         raise InputError(f"{path} is missing: no training has finished there") from None
-    return {"weights": digest, "threshold": threshold, MODEL_DIR: str(Path(exp_dir).resolve())}
+    decided = {"threshold": threshold, "smoothing": smoothing}
+    return {"weights": digest, **decided, MODEL_DIR: str(Path(exp_dir).resolve())}
 
 
 def recorded_frames(options: dict[str, Any] | None) -> FrameOptions | None:

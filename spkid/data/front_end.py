@@ -7,7 +7,7 @@ A data directory's `feats.json` says how its features were made and what has bee
 and may announce what is still to come ("to_apply"). A system asks for a list of such transforms; what the directory
 has not applied yet is done on the fly, and a directory that did something else is refused. Beside it, `vad.json` says
 how vad.scp was made: {"method": "energy", "vad_energy_threshold": ..., "feature_type": "mfcc", "feature_options": ...},
-or {"method": "model", "weights": SHA-256 of the network's weights, "threshold": 0.5, "model_dir": where they lay}.
+or {"method": "model", "weights": SHA-256 of the network's, "threshold": 0.5, "smoothing": 0, "model_dir": its place}.
 """
 
 import json

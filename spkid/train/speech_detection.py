@@ -22,16 +22,18 @@ class SpeechDetector:
     Args:
         exp_dir: with final.safetensors and final.json.
         threshold: a frame whose probability of speech is greater is speech.
+        smoothing: the probability of a frame is the mean over so many on each side of it, too.
 
     Raises InputError where the network decides about something else.
     """
 
-    def __init__(self, exp_dir: str | Path, threshold: float = 0.5) -> None:
+    def __init__(self, exp_dir: str | Path, threshold: float = 0.5, smoothing: int = 0) -> None:
         model = load_final(exp_dir)
         name = model.description["config"]["model"]["name"]
         if name != "lstm_vad":
             raise InputError(f"{exp_dir}: {name} does not tell where there is speech; egs/vad trains networks that do")
         self._exp, self._network, self._threshold = Path(exp_dir), model.network, threshold
+        self._smoothing = smoothing
         self.front_end = model.front_end
 
     @torch.inference_mode()
@@ -57,7 +59,7 @@ class SpeechDetector:
         """Features (frames, dims) -> decisions (frames,) float32, 1 for speech. Raises InputError without a frame."""
         if not len(features):
             raise InputError("is too short: not a single frame fits in it")
-        probabilities = self.probabilities(features)
+        probabilities = _mean_around(self.probabilities(features), self._smoothing)
         if not np.isfinite(probabilities).all():
             raise InputError("the network's output is not finite")
         return (probabilities > self._threshold).astype(np.float32)
@@ -75,3 +77,13 @@ class SpeechDetector:
             except InputError as error:
                 decided = error
             yield utterance, decided
+
+
+def _mean_around(values: np.ndarray, context: int) -> np.ndarray:
+    """The mean of each value (frames,) and of up to `context` on each side of it."""
+    if not context:
+        return values
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    rows = np.arange(len(values))
+    begin, end = np.maximum(rows - context, 0), np.minimum(rows + context + 1, len(values))
+    return (sums[end] - sums[begin]) / (end - begin)

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Voice activity detection by LSTM: the laboratory's three networks, and one for other recipes, on noisy speech.
+#
+# Usage: bash run.sh --corpus DIR [--stage 0] [--stop-stage 8] [--nj 2] [--cmd utils/run.py]
+#
+# DIR holds the laboratory's train.lst, valid.lst and single.lst (names of .mat files with X and Y) and under wav/
+# recordings with labels beside them (.voz, .lab, .txt, .rttm); README.md says which stage uses what, and how to use
+# recordings alone (--kind wav). A small one: local/miniature.py vad --rate 8000 DIR, and then --mini true.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ../../path.sh
+. ./cmd.sh
+
+stage=0
+stop_stage=8
+nj=2
+cmd=$train_cmd
+corpus=                    # what the comment above says
+kind=mat                   # mat: features and labels of the .lst; wav: MFCC and labels of wav/{train,valid,single}
+clean=                     # recordings with labels and little noise, train/ and valid/; by default DIR/clean, or DIR/wav
+train_noise=               # folder of noises to train with (of MUSAN, say); by default they are synthetic
+test_noise=                # folder of other noises to test with; by default synthetic, too, and drawn anew
+snrs="20 15 10 5 0"        # dB
+rate=8000                  # of the recordings: change conf/mfcc.conf with it
+start=20                   # where the 10 s of the picture begin, in seconds
+mini=false                 # true: networks of 48 channels, a higher learning rate, more segments of each of few files
+. utils/parse_options.sh
+[ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
+[ -d "$corpus" ] || { echo "$0: error: --corpus '$corpus' is not a folder (--help says what it holds)" >&2; exit 1; }
+
+networks="lstm blstm lstm2"
+sets="train valid single"
+data=data/$kind
+type=$([ "$kind" = mat ] && echo mat || echo mfcc)
+[ -n "$clean" ] || { [ -d "$corpus/clean" ] && clean=$corpus/clean; } || clean=$corpus/wav
+small="--set model.channels=48 --set optimizer.lr=0.003 --set data.chunks_per_utterance"
+lab_options=$([ "$mini" = false ] || echo $small=32)
+noisy_options=$([ "$mini" = false ] || echo $small=8)
+
+if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
+  echo "Stage 0: data: features and labels of $sets, and the recordings of the pictures"
+  for set in $sets; do
+    [ "$kind" = mat ] || local/vad_lab.py labels --corpus "$corpus/wav/$set" "$data/$set"
+    [ "$kind" = mat ] || steps/make_mfcc.py --nj "$nj" --cmd "$cmd" "$data/$set" exp/make_mfcc "$data/mfcc"
+    [ "$kind" = wav ] || local/vad_lab.py mat --list "$corpus/$set.lst" "$data/$set"
+  done
+  local/vad_lab.py labels --corpus "$corpus/wav/single" data/single_wav
+fi
+
+recording=$(head -n 1 "data/single_wav/wav.scp" | cut -d ' ' -f 1)
+
+if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
+  echo "Stage 1: a look at the recording: duration, waveform, mel spectrogram, labels, amount of speech"
+  mkdir -p exp
+  utils/plot_audio.py --data data/single_wav --vad data/single_wav/vad.scp --name labels --start "$start" \
+    --seconds 30 "$recording" exp/recording.png
+fi
+
+if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
+  echo "Stage 2: training of the laboratory's networks: $networks"
+  for network in $networks; do
+    steps/train.py --config conf/$network.yaml --set features.type=$type $lab_options \
+      --valid-data "$data/valid" "$data/train" exp/$network
+  done
+fi
+
+if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
+  echo "Stage 3: decisions on the validation set and on the one long recording"
+  for network in $networks; do
+    for set in valid single; do
+      steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" --model exp/$network --output-dir exp/$network/$set "$data/$set"
+    done
+  done
+fi
+
+if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
+  echo "Stage 4: accuracy, confusion matrices (rows are the truth), 10 s of waveform with true and predicted labels"
+  for network in $networks; do
+    for set in valid single; do
+      steps/evaluate_vad.py "$data/$set/vad.scp" exp/$network/$set/vad.scp exp/$network/results/$set
+    done
+    utils/plot_audio.py --data data/single_wav --vad "$data/single/vad.scp" --vad exp/$network/single/vad.scp \
+      --name truth --name $network --start "$start" --seconds 10 "$recording" exp/$network/overlay.png
+  done
+  utils/compare_vad.py $(printf -- '--system %s=exp/%s ' lstm{,} blstm{,} lstm2{,}) --table exp/results.md valid single
+fi
+
+if [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ]; then
+  echo "Stage 5: clean speech mixed with noise at $snrs dB, other noises for training than for test"
+  local/vad_lab.py noise ${train_noise:+--corpus "$train_noise"} --rate "$rate" --seed 1 data/noise_train
+  local/vad_lab.py noise ${test_noise:+--corpus "$test_noise"} --rate "$rate" --seed 2 data/noise_valid
+  for set in train valid; do
+    local/vad_lab.py labels --corpus "$clean/$set" data/clean/$set
+    for snr in $snrs; do
+      steps/data/augment_data_dir.py --utt-suffix "$snr" --bg-snrs "$snr" --bg-noise-dir data/noise_$set \
+        data/clean/$set data/noisy/${set}_$snr
+    done
+  done
+fi
+
+if [ "$stage" -le 6 ] && [ "$stop_stage" -ge 6 ]; then
+  echo "Stage 6: MFCC; a network trained on all of the noisy speech of the training speakers, and on the clean"
+  utils/combine_data.py data/noisy/train data/clean/train $(printf 'data/noisy/train_%s ' $snrs)
+  for set in train $(printf 'valid_%s ' $snrs); do
+    steps/make_mfcc.py --nj "$nj" --cmd "$cmd" data/noisy/$set exp/make_mfcc data/mfcc
+  done
+  steps/train.py --config conf/noisy.yaml $noisy_options data/noisy/train exp/noisy
+fi
+
+if [ "$stage" -le 7 ] && [ "$stop_stage" -ge 7 ]; then
+  echo "Stage 7: decisions by energy and by the network"
+  decide="steps/compute_vad_decision.py --nj $nj --smoothing 5"
+  for snr in $snrs; do
+    $decide --cmd "$cmd" --vad-config conf/vad_kaldi.conf --output-dir exp/energy_kaldi/$snr data/noisy/valid_$snr
+    $decide --cmd "$cmd" --output-dir exp/energy/$snr data/noisy/valid_$snr
+    $decide --cmd "$cmd" --model exp/noisy --output-dir exp/noisy/$snr data/noisy/valid_$snr
+  done
+fi
+
+if [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ]; then
+  echo "Stage 8: energy and network compared over the signal-to-noise ratio"
+  for snr in $snrs; do
+    for system in energy_kaldi energy noisy; do
+      steps/evaluate_vad.py data/noisy/valid_$snr/vad.scp exp/$system/$snr/vad.scp exp/$system/results/$snr
+    done
+  done
+  utils/compare_vad.py --system "energy, Kaldi's options=exp/energy_kaldi" --system "energy=exp/energy" \
+    --system "LSTM=exp/noisy" --table exp/noisy/results.md --picture exp/noisy/accuracy.png $snrs
+fi
