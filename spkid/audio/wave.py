@@ -10,6 +10,8 @@ from spkid.audio.riff import read_riff_header
 from spkid.kaldi import InputError
 from spkid.kaldi.io import open_output
 
+BLOCK_BYTES = 1 << 20
+
 
 class Wave(NamedTuple):
     """Samples, float32 in +-1, (samples,) or (samples, channels) for all channels; and samples per second."""
@@ -50,7 +52,7 @@ def read_wav_bytes(stream: BinaryIO) -> bytes:
         data = stream.read()
         return header[: sizes.data_size_at] + struct.pack("<I", min(len(data), 0xFFFFFFFE)) + data
     # The samples and the chunks behind them (sizes.size covers both).
-    data = stream.read(max(sizes.size - sizes.data_start, sizes.data))
+    data = _read_at_most(stream, max(sizes.size - sizes.data_start, sizes.data))
     if len(data) < sizes.data:
         raise InputError(
             f"a WAV whose header promises {sizes.data} bytes of samples breaks off after {len(data)}; "
@@ -75,3 +77,12 @@ def write_wav(wxfilename: str, samples: np.ndarray, rate: float) -> None:
     """Writes samples, float in +-1, as a 16-bit WAV file (atomically, or into a pipe: any wxfilename)."""
     with open_output(wxfilename) as stream:
         stream.write(encode_wav(samples, rate))
+
+
+def _read_at_most(stream: BinaryIO, size: int) -> bytes:
+    """So many bytes, or what there is: memory is taken for bytes that came, not for those that a header promises."""
+    blocks = []
+    while size > 0 and (block := stream.read(min(size, BLOCK_BYTES))):
+        blocks.append(block)
+        size -= len(block)
+    return b"".join(blocks)

@@ -17,8 +17,8 @@ ARRAY = re.compile(r"([A-Za-z_]\w*)=(\d+(?::\d+)?(?:,\d+(?::\d+)?)*)")
 OPERATOR = re.compile(r"\||\|\||&&|;|\|&")
 REDIRECTION = re.compile(r"(\d*(?:>>|>\||>&|<&|<|>)|&>>|&>)(.*)", re.DOTALL)
 PICKS = ("all", "failed", "incomplete")
-# A tool that was killed counts, even where the tool behind it in the pipe then fails with a status of its own. No single
-# quotes: Slurm puts this between some.
+# A tool that was killed counts, even where the tool behind it in the pipe then fails with a status of its own.
+# No single quotes: Slurm puts this between some.
 RUN_HERE = """set -o pipefail; eval "$command
 status=\\$? parts=\\"\\${PIPESTATUS[*]}\\""; [[ " $parts " != *" 137 "* ]] || status=137; exit $status"""
 

@@ -17,6 +17,7 @@ from plumbum.cli.switches import PositionalArgumentsError, SwitchError, UnknownS
 from spkid import __version__
 from spkid.jobs import plan
 from spkid.kaldi import InputError
+from spkid.kaldi.io import forbid_pipes
 
 
 class UsageError(InputError):
@@ -98,6 +99,11 @@ class Program(cli.Application):
         plan.begin()
         if not hasattr(self, "force"):
             self.main = self._tell_plan
+
+    @cli.switch("--no-pipes")
+    def _no_pipes(self):
+        """run no command that stands in place of a file, as in wav.scp"""
+        forbid_pipes()
 
     def _tell_plan(self, *words: str):
         if not self.nested_command:

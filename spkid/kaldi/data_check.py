@@ -12,11 +12,13 @@ from operator import gt
 from spkid.kaldi.data_dir import RECORDING_FILES, SPEAKER_FILES, UTTERANCE_FILES, DataDir
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.id_table import FIX, IdTable, check_order, group_by_value, show
-from spkid.kaldi.io import split_offset
+from spkid.kaldi.io import pipes_are_forbidden, split_offset
 from spkid.kaldi.segments import parse_segment
 
 # What may begin a command of the shell without being a program.
 _SHELL_WORDS = {"cd", "for", "if", "while", "set", "export", "exec", "eval", "source", ".", "true", "false", "test"}
+# Read without a shell (spkid.audio.corruption), unless something else stands in the line, which reading then refuses.
+IN_PROCESS = b"wav-reverberate "
 
 
 def check_data_dir(
@@ -150,6 +152,8 @@ def _check_audio_paths(path: str, table: IdTable, warnings: list[str]) -> None:
     commands: dict[bytes, bytes] = {}
     for key, value in zip(table.keys, table.values, strict=True):
         if value.endswith(b"|"):
+            if pipes_are_forbidden() and not value.startswith(IN_PROCESS):
+                raise InputError(f"{path}: recording {show(key)} is a command, and --no-pipes forbids it: give a file")
             commands.setdefault(value.split(None, 1)[0], key)
             continue
         name = value.decode()

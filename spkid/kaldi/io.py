@@ -19,6 +19,7 @@ from typing import IO, BinaryIO
 from spkid.kaldi.errors import InputError
 
 BUFFER_BYTES = 1 << 17
+NO_PIPES = "SPKID_NO_PIPES"  # set in the environment (by --no-pipes): no file name is run as a command
 
 
 class InputStream(io.BufferedReader):
@@ -49,6 +50,21 @@ def split_offset(rxfilename: str) -> tuple[str, int]:
 def is_pipe(filename: str) -> bool:
     """Whether an rxfilename or wxfilename is a command rather than a file."""
     return filename.endswith("|") or filename.startswith("|")
+
+
+def forbid_pipes() -> None:
+    """From here on this process and those that it starts run no file name as a command."""
+    os.environ[NO_PIPES] = "1"
+
+
+def pipes_are_forbidden() -> bool:
+    """Whether `--no-pipes` was given, to this program or to one that started it."""
+    return bool(os.environ.get(NO_PIPES))
+
+
+def _check_pipes(filename: str) -> None:
+    if pipes_are_forbidden():
+        raise InputError(f"the command '{filename}' is not run: --no-pipes ({NO_PIPES}) forbids it; give a file")
 
 
 def check_input_name(rxfilename: str) -> None:
@@ -102,6 +118,7 @@ def open_file(path: str) -> io.FileIO:
 def _read_command(rxfilename: str) -> Iterator[InputStream]:
     import subprocess
 
+    _check_pipes(rxfilename)
     process = subprocess.Popen(rxfilename[:-1], shell=True, stdout=subprocess.PIPE, bufsize=0)
     stream = InputStream(process.stdout, rxfilename)
     problem = None
@@ -167,6 +184,7 @@ def _standard_output() -> Iterator[BinaryIO]:
 def _write_command(wxfilename: str) -> Iterator[BinaryIO]:
     import subprocess
 
+    _check_pipes(wxfilename)
     process = subprocess.Popen(wxfilename[1:], shell=True, stdin=subprocess.PIPE, bufsize=BUFFER_BYTES)
     try:
         yield process.stdin

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from spkid.kaldi.errors import InputError
+from spkid.kaldi.io import forbid_pipes
 from spkid.kaldi.logging import program_name, set_verbosity
 
 Group = TypeVar("Group")
@@ -33,6 +34,7 @@ class StandardOptions:
 
     config: str = option("", "Configuration file to read (this option may be repeated)")
     help: bool = option(False, "Print out usage message")
+    no_pipes: bool = option(False, "Run no command that stands in place of a file, on the command line or in a script")
     print_args: bool = option(True, "Print the command line arguments (to stderr)")
     verbose: int = option(0, "Verbose level (higher->more logging)")
 
@@ -174,7 +176,10 @@ def fill_from_config(path: str, groups: Sequence[Any]) -> list[Any]:
     """
     parser = _Parser(groups)
     parser.read_config(path)
-    return parser.finish()
+    try:
+        return parser.finish()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def parse_command_line(
@@ -212,6 +217,8 @@ def parse_command_line(
         parser.set(argument, "command line")
     *filled, standard = parser.finish()
     set_verbosity(standard.verbose)
+    if standard.no_pipes:
+        forbid_pipes()
     if standard.print_args:
         print(shlex.join([os.path.basename(program_name()), *argv]), file=sys.stderr, flush=True)
     minimum, maximum = positional
