@@ -12,6 +12,7 @@ Utterances and speakers keep their names.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from local.common.walking import LeftOut, files_below, folder, read_text_table
 from local.common.writing import compared, finish, preparation, write_data_dir
 from spkid.jobs import Program
 from spkid.kaldi import InputError
+from spkid.kaldi.io import atomic_write
 
 
 class Subset(NamedTuple):
@@ -73,14 +75,14 @@ def read_genders(path: Path) -> dict[str, str]:
 
 
 class LibriSpeech(Program):
-    """LibriSpeech (OpenSLR 12) and mini LibriSpeech (OpenSLR 31): download and data preparation."""
+    """LibriSpeech (OpenSLR 12) and mini LibriSpeech (OpenSLR 31): download, data preparation, table of results."""
 
     EXAMPLE = "local/librispeech.py prepare --corpus downloads/LibriSpeech --subsets train-clean-100,test-clean data"
 
     def main(self, *words: str) -> None:
         if not self.nested_command:
             given = f"there is no command {words[0]}" if words else "say what to do"
-            raise InputError(f"{given}: `librispeech.py download` or `librispeech.py prepare` (--help says more)")
+            raise InputError(f"{given}: `librispeech.py download`, `prepare` or `table` (--help says more)")
 
 
 def subsets(text: str) -> list[str]:
@@ -152,6 +154,44 @@ class Prepare(Program):
                 step.say(f"{data / directory}: {told}, {compared(len(wav_scp), published.utterances, 'utterances')}")
             finish(step, left_out, f"{sum(map(len, sets.values()))} utterances in {', '.join(directories)}")
         return 0
+
+
+@LibriSpeech.subcommand("table")
+class ResultTable(Program):
+    """Prints Deep Speaker's measures of results (directories of steps/evaluate.py) as a table, and writes it to OUT.
+
+    EER of Kaldi and of the grid of thresholds 0, 0.001, ..., 1 (for scores within -1 and 1); F-measure, true positive
+    rate and accuracy at the threshold with the best F-measure; how often the positive is nearer than all negatives,
+    where steps/evaluate.py was asked for it (--top-k 1).
+    """
+
+    EXAMPLE = "local/librispeech.py table exp/results.md exp/{rescnn,gru}_hard/results/{deep_speaker,all_pairs}"
+
+    def main(self, out: str, *results_dirs: str) -> int:
+        if not results_dirs:
+            raise InputError(f"{out}: say which results it is to hold")
+        rows = [_measures(Path(directory)) for directory in results_dirs]
+        columns = ("trials", "system", "EER", "EER (grid)", "F-measure", "TPR", "accuracy", "nearest")
+        lines = [columns, ("---",) * len(columns), *rows]
+        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        with atomic_write(out) as stream:
+            stream.write(text)
+        print(text, end="")
+        return 0
+
+
+def _measures(directory: Path) -> tuple[str, ...]:
+    """A row of the table. Raises InputError where there are no results."""
+    try:
+        results = json.loads((directory / "results.json").read_text(encoding="utf-8"))
+        best, by_grid = results["best_f_measure"], results["eer_by_definition"].get("grid")
+        nearest = results.get("identification")
+        rates = [results["eer"], by_grid, best["f_measure"], best["true_positive_rate"], best["accuracy"]]
+        rates.append(nearest["top_k"]["1"] if nearest else None)
+        cells = [directory.name, results["name"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{directory}: has no results.json of steps/evaluate.py ({error})") from None
+    return (*cells, *("" if rate is None else f"{100 * rate:.2f}%" for rate in rates))
 
 
 def _texts(paths: list[Path], wav_scp: dict[str, str], left_out: LeftOut) -> dict[str, str]:
