@@ -52,6 +52,12 @@ class ExtractXvectors(Program):
         "--crops", cli.Range(0, 1000), default=0, help="embed so many crops at even distances instead (VoxCeleb: 10)"
     )
     crop_frames = cli.SwitchAttr("--crop-frames", cli.Range(1, 10**6), default=300, help="length of the crops")
+    layer = cli.SwitchAttr(
+        "--layer",
+        cli.Set("near", "far", case_sensitive=True),
+        default="",
+        help="an x-vector's first or second layer behind the pooling; by default the one that was configured",
+    )
     batch_size = cli.SwitchAttr(
         "--batch-size", cli.Range(1, 10000), default=512, help="most utterances computed together; 1: one by one"
     )
@@ -91,7 +97,11 @@ class ExtractXvectors(Program):
                     stream.write(part)
                 if not ((out / f"xvector.{job}.ark").exists() and (out / f"xvector.{job}.scp").exists()):
                     parts.forget(job)
-            switches = [f"--{name.replace('_', '-')}={str(value).lower()}" for name, value in asdict(options).items()]
+            switches = [
+                f"--{name.replace('_', '-')}={str(value).lower()}"
+                for name, value in asdict(options).items()
+                if value != ""
+            ]
             target = f"ark,scp:{out}/xvector.JOB.ark,{out}/xvector.JOB.scp"
             arguments = [exp, data.root, out / "parts" / "batches.JOB", target]
             command = ["xvector-compute", *switches, f"--report={parts.temporary}", *arguments, *parts.publish]

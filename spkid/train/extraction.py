@@ -39,6 +39,10 @@ class Extractor:
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
         model = load_final(exp_dir, self._device)
+        if options.layer:
+            if not hasattr(model.network, "layer"):
+                raise InputError(f"{exp_dir}: --layer is of x-vectors; this network has one embedding")
+            model.network.layer = options.layer
         self._network, self._options = model.network, options
         is_waveform, rows = model.front_end.type == WAVEFORM, rows_per_frame(model.front_end)
         needed = getattr(self._network, "min_samples" if is_waveform else "min_frames", 1)

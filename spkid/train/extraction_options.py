@@ -11,6 +11,7 @@ from spkid.kaldi import InputError
 from spkid.kaldi.options import option
 
 PRECISIONS = ("float32", "tf32", "bf16")
+LAYERS = ("", "near", "far")
 # Frames computed together and the padding that pays, measured by benchmarks/extraction.py: on a CPU one utterance of a
 # few seconds keeps a core busy, and what is larger than its caches is slower.
 CPU_FRAMES, CPU_PADDING = 1000, 0.05
@@ -31,6 +32,9 @@ class ExtractionOptions:
     )
     crops: int = option(0, "If not 0, embed so many crops at even distances instead, as the VoxCeleb trainer does")
     crop_frames: int = option(300, "Length of the crops")
+    layer: str = option(
+        "", "near or far: the first or second layer of an x-vector behind the pooling (empty: as configured)"
+    )
     num_threads: int = option(1, "Threads of the matrix products; the last digits depend on it")
     use_gpu: bool = option(False, "Compute on the GPU")
     precision: str = option("float32", "float32; bf16: half the time where it is supported; tf32: on a GPU, in between")
@@ -45,6 +49,8 @@ class ExtractionOptions:
             raise InputError(f"--num-threads must be positive, not {self.num_threads}")
         if self.crops < 0 or self.crop_frames < 1 or self.batch_frames < 0:
             raise InputError("--crops and --batch-frames must be 0 or more, --crop-frames at least 1")
+        if self.layer not in LAYERS:
+            raise InputError(f"--layer must be near or far, not {self.layer}")
         if self.precision not in PRECISIONS:
             raise InputError(f"--precision must be one of {', '.join(PRECISIONS)}, not {self.precision}")
         if self.precision == "tf32" and not self.use_gpu:
