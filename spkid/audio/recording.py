@@ -14,6 +14,7 @@ from spkid.kaldi.io import open_file, open_input, reason, split_offset
 _MOST_ARCHIVES = 64  # open at a time
 _HEADER_BYTES = 512  # what is read to begin with; enough for most headers
 _UNKNOWN_LENGTH = 1 << 40  # libsndfile's count for a FLAC stream whose header does not say how long it is
+BLOCK_SAMPLES = 1 << 22  # more of them (four minutes) are decoded a block at a time
 
 
 class Recording:
@@ -97,9 +98,24 @@ class Recording:
         try:
             if self._file.tell() != start:
                 self._file.seek(start)
-            return self._file.read(length, dtype="float32", always_2d=True)
+            if length <= BLOCK_SAMPLES:
+                return self._file.read(length, dtype="float32", always_2d=True)
+            return self._decode_blocks(length)
         except self._failure as error:
             raise InputError(f"{self.name}: truncated or corrupt audio ({_reason(error)}): copy it again") from None
+
+    def _decode_blocks(self, length: int) -> np.ndarray:
+        """Takes memory as samples come: a header may claim more than the file can hold."""
+        samples = np.empty((BLOCK_SAMPLES, self.channels), np.float32)
+        done = 0
+        while done < length:
+            if done == len(samples):
+                samples.resize((min(2 * done, length), self.channels), refcheck=False)
+            count = len(self._file.read(out=samples[done:length]))
+            done += count
+            if done < len(samples):
+                break
+        return samples[:done]
 
     def close(self) -> None:
         """Frees the decoder and the file behind it."""

@@ -12,6 +12,7 @@ from spkid.kaldi.errors import InputError
 from spkid.kaldi.headers import BINARY_MARK, HEADER_BYTES, Header, parse_header, truncated
 from spkid.kaldi.io import reason, split_offset
 
+_LARGE_BYTES = 1 << 20
 _HEAD_BYTES = len(BINARY_MARK) + 3 + max(HEADER_BYTES.values())
 
 
@@ -125,8 +126,11 @@ def _read(descriptor: int, header: Header, position: int, start: int, stop: int,
     check_rows(start, stop, rows, name)
     if layout == "CM":
         return _compressed_columns(descriptor, position, header, start, stop, name)
-    data = np.empty((stop - start, columns), dtype)
     skipped = start * columns * dtype.itemsize
+    needed = (stop - start) * columns * dtype.itemsize
+    if needed > _LARGE_BYTES and needed > (left := os.fstat(descriptor).st_size - position - skipped):
+        raise truncated(name, header, max(left, 0))  # before memory is taken for what a header claims
+    data = np.empty((stop - start, columns), dtype)
     count = os.preadv(descriptor, [data], position + skipped) if data.size else 0
     if count < data.nbytes:
         raise truncated(name, header, skipped + count)

@@ -213,3 +213,13 @@ def test_reading_imports_nothing_that_is_slow(tmp_path):
     code = f"import sys; from spkid.audio import read_audio; read_audio({path!r}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"scipy", "torch", "pandas", "kaldiio"} & set(loaded)
+
+
+def test_a_long_recording_is_decoded_in_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("spkid.audio.recording.BLOCK_SAMPLES", 1000)
+    samples = np.random.default_rng(3).uniform(-0.5, 0.5, (5003, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "long.flac", samples, 16000, "PCM_24")
+    whole = soundfile.read(tmp_path / "long.flac", dtype="float32")[0]
+    with Recording(str(tmp_path / "long.flac")) as recording:
+        for start, stop in ((0, 5003), (7, 4007), (4000, 5003), (100, 200)):
+            assert np.array_equal(recording.read(start, stop), whole[start:stop])
