@@ -1,0 +1,146 @@
+"""egs/librispeech on a miniature corpus: Deep Speaker's phases one after another, both evaluations, a second run."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from spkid.nnet import build_loss, build_model, count_parameters
+from spkid.train.config import load_config
+from tests.shared import REPOSITORY, corpora
+
+RECIPE = REPOSITORY / "egs" / "librispeech"
+LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
+CONFIGURATIONS = sorted(path.name for path in (RECIPE / "conf").glob("*.yaml"))
+TEST_SPEAKERS = 12
+torch.set_num_threads(1)
+
+
+def call(*words: object) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """48 speakers of speechocean762, ten utterances each, in the tree of LibriSpeech."""
+    directory = tmp_path_factory.mktemp("librispeech")
+    words = ["--speakers", 48, "--test-speakers", TEST_SPEAKERS, "--utterances", 10, directory]
+    made = call(
+        sys.executable,
+        REPOSITORY / "local" / "miniature.py",
+        "librispeech",
+        "--speech",
+        corpora("speechocean762"),
+        *words,
+    )
+    assert made.returncode == 0, made.stderr
+    return directory / "LibriSpeech"
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Path:
+    """The recipe in a directory of its own, beside links to everything else of the repository."""
+    for name in LINKED:
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    copy = tmp_path / "egs" / "librispeech"
+    shutil.copytree(RECIPE, copy, symlinks=True, ignore=shutil.ignore_patterns("data", "exp", "corpus"))
+    return copy
+
+
+def run(recipe: Path, corpus: Path, *options: object) -> str:
+    done = call("bash", recipe / "run.sh", "--corpus", corpus, "--mini", "true", "--nj", 1, *options)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def results(recipe: Path, system: str, trials: str) -> dict:
+    return json.loads((recipe / "exp" / system / "results" / trials / "results.json").read_text())
+
+
+def test_from_the_corpus_to_the_table(recipe, corpus):
+    said = run(recipe, corpus, "--networks", "gru")
+    for stage in range(9):
+        assert f"Stage {stage}" in said
+    assert "begins with exp/gru_softmax" in said
+    assert "begins with exp/gru_triplet" in said
+    standard = results(recipe, "gru_hard", "all_pairs")
+    assert standard["eer"] < 0.25
+    published = results(recipe, "gru_hard", "deep_speaker")
+    assert published["trials"]["count"] == 100 * TEST_SPEAKERS
+    assert published["trials"]["targets"] == TEST_SPEAKERS
+    assert published["identification"]["top_k"]["1"] > 0.1  # ten times chance
+    table = (recipe / "exp" / "results.md").read_text()
+    assert table.count("gru_") == 6
+    assert "F-measure" in table
+    speakers = (recipe / "exp" / "gru_hard" / "speakers.txt").read_text().split()
+    assert len(speakers) == 36
+    again = run(recipe, corpus, "--networks", "gru")
+    assert again.count("done already") >= 20
+    assert "runs again" not in again
+
+
+@pytest.mark.nightly
+def test_every_network_and_the_fusion(recipe, corpus):
+    said = run(recipe, corpus, "--networks", "gru rescnn", "--rounds", 2)
+    assert "Stage 8" in said
+    fused = results(recipe, "fusion", "all_pairs")
+    assert fused["eer"] < 0.25
+    assert results(recipe, "fusion", "deep_speaker")["trials"]["count"] == 200 * TEST_SPEAKERS
+    others = run(
+        recipe, corpus, "--networks", "xvector ecapa_tdnn simple_cnn", "--threshold", "off", "--exp", "exp/other"
+    )
+    assert "removed" not in others
+    for system in ("xvector_softmax", "ecapa_tdnn_softmax", "simple_cnn_hard"):
+        assert results(recipe, f"../exp/other/{system}", "all_pairs")["eer"] < 0.5
+
+
+def test_a_network_without_a_configuration_is_named(recipe):
+    done = call("bash", recipe / "run.sh", "--networks", "gruu")
+    assert done.returncode == 1
+    assert "there is no conf/gruu_<phase>.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_configurations_are_those_of_the_report(name):
+    config = load_config(RECIPE / "conf" / name)
+    network, _, phase = name.removesuffix(".yaml").rpartition("_")
+    if network in ("xvector", "ecapa_tdnn"):
+        return
+    assert config.model == {"name": f"deep_speaker_{network}"}
+    assert (config.features.type, config.features.cmn, config.data.chunk_frames) == (
+        "deep_speaker_fbank",
+        "frame",
+        [160],
+    )
+    assert config.optimizer["name"] == "adam"
+    if phase == "softmax":
+        assert (config.loss["name"], config.validation.fraction) == ("softmax", 0.05)
+        return
+    assert config.loss == {"name": "cosine_triplet", "margin": 0.1}
+    assert config.data.micro_batch == 3 * 32
+    hard = config.data.hard_negatives
+    assert (hard.speakers * hard.utterances, hard.speakers * hard.utterances * hard.rounds) == (1280, 25_600)
+    assert hard.triplets == 32
+
+
+def test_the_published_size_with_its_softmax():
+    """24,314,491 in Keras' count, of which 13,440 are running statistics."""
+    network = build_model("deep_speaker_rescnn")
+    loss = build_loss("softmax", embedding_dim=512, num_classes=251)
+    assert count_parameters(network) + count_parameters(loss) == 24_314_491 - 13_440
+
+
+def test_pre_training_begins_at_chance():
+    torch.manual_seed(0)
+    network = build_model("deep_speaker_gru", channels=32, num_layers=1)
+    loss = build_loss("softmax", embedding_dim=512, num_classes=251)
+    labels = torch.arange(16)
+    value = loss(network(torch.randn(16, 160, 64)), labels)
+    assert value.item() == pytest.approx(math.log(251), abs=0.05)
