@@ -239,16 +239,10 @@ class Step:
             return "--force"
         if not isinstance(record, dict) or record.get("step") != self.name or not record.keys() >= RECORD_KEYS:
             return f"{self.done_file} is not a record of this step"
-        before = record["options"]
-        for name in dict.fromkeys([*self.options, *before]):
-            if name not in before:
-                return f"option {name} is new ({self.options[name]!r})"
-            if name not in self.options:
-                return f"option {name} is gone (it was {before[name]!r})"
-            if self.options[name] != before[name]:
-                return f"option {name} was {before[name]!r} and is {self.options[name]!r}"
-        return self._difference(record["inputs"], self._input_fingerprints, "input") or self._difference(
-            record["outputs"], self._fingerprints(self.outputs), "output"
+        return (
+            _option_difference(record["options"], self.options)
+            or self._difference(record["inputs"], self._input_fingerprints, "input")
+            or self._difference(record["outputs"], self._fingerprints(self.outputs), "output")
         )
 
     def _difference(self, before: dict[str, str], now: dict[str, str], kind: str) -> str | None:
@@ -281,6 +275,21 @@ def _launcher(cmd: str) -> list[str]:
     if program.suffix == ".py" and program.is_file():
         return [sys.executable, str(program), *words[1:]]
     return words
+
+
+def _option_difference(before: Mapping, now: Mapping, section: str = "") -> str | None:
+    """The first option that differs between two runs, of a section the value in it; None where all are the same."""
+    for key in dict.fromkeys([*now, *before]):
+        name = f"{section}{key}"
+        if key not in before:
+            return f"option {name} is new ({now[key]!r})"
+        if key not in now:
+            return f"option {name} is gone (it was {before[key]!r})"
+        was, value = before[key], now[key]
+        if was != value:
+            inside = isinstance(was, dict) and isinstance(value, dict) and _option_difference(was, value, f"{name}.")
+            return inside or f"option {name} was {was!r} and is {value!r}"
+    return None
 
 
 def versions() -> dict[str, str]:

@@ -76,6 +76,14 @@ def test_a_change_makes_it_run_again_and_is_named(here, capsys, change, options,
     assert not run_once(here, capsys, **options)[0]
 
 
+def test_of_a_section_only_the_value_that_changed_is_named(here, capsys):
+    run_once(here, capsys, data={"batch": 4, "mask": {"width": 3, "count": 1}})
+    said = run_once(here, capsys, data={"batch": 4, "mask": {"width": 5, "count": 1}})[1]
+    assert "runs again: option data.mask.width was 3 and is 5\n" in said
+    said = run_once(here, capsys, data={"mask": {"width": 5, "count": 1}})[1]
+    assert "option data.batch is gone (it was 4)\n" in said
+
+
 def test_force_repeats(here, capsys):
     run_once(here, capsys)
     worked, said = run_once(here, capsys, force=True)
