@@ -88,7 +88,8 @@ def _left_behind(owner: dict | None) -> str | None:
         return None
     if start_time(owner["pid"]) != owner["started"]:
         return f"the jobs that process {owner['pid']} left behind when it was killed"
-    if start_time(owner.get("parent")) != owner.get("parent_started"):
+    # init as the parent: what started it was gone before it took the lock
+    if owner.get("parent") == 1 or start_time(owner.get("parent")) != owner.get("parent_started"):
         return f"process {owner['pid']} ({owner['command']}), which goes on although what started it is gone"
     return None
 

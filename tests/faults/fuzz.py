@@ -188,9 +188,9 @@ def main() -> int:
                     read(path)
                 except InputError as error:
                     problem = None if _names(str(error), path) else f"does not name its file: {error}"
+                    refused += problem is None
                 except (Exception, _TooLongError):
                     problem = traceback.format_exc()
-                    refused += problem is None
                 else:
                     problem = None
                 finally:
