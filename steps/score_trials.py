@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Scores of a trial list, or of all pairs, by cosine, distance or PLDA, normalised with a cohort or not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from spkid.kaldi import InputError
 from spkid.kaldi.lists import read_id_map, write_id_map
 
 ALL_PAIRS = "all"
+TRIALS_AT_ONCE = 1 << 24  # enough for few products of large blocks, and little beside a list of 100 million
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -204,15 +205,20 @@ class ScoreTrials(Program):
 
     def _pair_scores(
         self, step: Step, trials: Trials, enroll: VectorTable, test: VectorTable, output: str
-    ) -> np.ndarray:
-        enroll_rows = np.array([enroll.rows.get(key, -1) for key in trials.enroll_ids])[trials.enroll]
-        test_rows = np.array([test.rows.get(key, -1) for key in trials.test_ids])[trials.test]
-        if self.method in CROP_METHODS:
+    ) -> Iterator[np.ndarray]:
+        """Scores of the trials in their order, TRIALS_AT_ONCE after TRIALS_AT_ONCE."""
+        enroll_rows = np.array([enroll.rows.get(key, -1) for key in trials.enroll_ids])
+        test_rows = np.array([test.rows.get(key, -1) for key in trials.test_ids])
+        scorer = None if self.method in CROP_METHODS else self._scorer(step, enroll, test, output)
+        for start in range(0, len(trials), TRIALS_AT_ONCE):
+            these = slice(start, start + TRIALS_AT_ONCE)
+            rows = enroll_rows[trials.enroll[these]], test_rows[trials.test[these]]
+            if scorer is not None:
+                yield scorer.pairs(*rows)
+                continue
             with blaming(f"{enroll.source} and {test.source}"):
-                return crop_pair_scores(
-                    enroll.matrix, test.matrix, enroll_rows, test_rows, CROP_METHODS[self.method], self.max_memory
-                )
-        return self._scorer(step, enroll, test, output).pairs(enroll_rows, test_rows)
+                scores = crop_pair_scores(enroll.matrix, test.matrix, *rows, CROP_METHODS[self.method], self.max_memory)
+            yield scores
 
     def _scorer(self, step: Step, enroll: VectorTable, test: VectorTable, output: str) -> BlockedScorer:
         method = ScoringMethod(self.method, BackEnd.read(self.backend) if self.backend else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from spkid.kaldi.errors import InputError
 from spkid.kaldi.io import open_output
 
 BLOCK_LINES = 1 << 16
+CHECKED = 1 << 22  # trials that are looked at together
 KALDI_LABELS = {b"target": True, b"nontarget": False}
 VOXCELEB_LABELS = {b"1": True, b"0": False}
 
@@ -46,7 +48,10 @@ class Trials:
 
     def pair_codes(self) -> np.ndarray:
         """(trials,) int64, equal where the pair is the same."""
-        return self.enroll.astype(np.int64) * len(self.test_ids) + self.test
+        codes = self.enroll.astype(np.int64)
+        codes *= len(self.test_ids)
+        codes += self.test
+        return codes
 
     def select(self, keep: np.ndarray) -> Trials:
         """The trials where `keep` (trials,) is true."""
@@ -77,49 +82,58 @@ def read_trials(rxfilename: str) -> Trials:
         test.append(test_codes.encode(columns[layout.index("test")]))
         if len(layout) == 3:
             labels.append(lines.labels(columns[layout.index("label")], meaning, number))
-    trials = Trials(
-        rxfilename,
-        list(enroll_codes.of_id),
-        list(test_codes.of_id),
-        np.concatenate(enroll),
-        np.concatenate(test),
-        np.concatenate(labels) if labels else None,
-        lines.digest.hexdigest(),
-    )
+    enroll, test = np.concatenate(enroll), np.concatenate(test)  # one after the other: each frees its blocks
+    is_target = np.concatenate(labels) if labels else None
+    del labels
+    ids = list(enroll_codes.of_id), list(test_codes.of_id)
+    trials = Trials(rxfilename, *ids, enroll, test, is_target, lines.digest.hexdigest())
     _check_labels(trials)
     return trials
 
 
 def repeated_pairs(trials: Trials) -> int:
     """Trials whose pair came before in the list."""
-    return int(np.count_nonzero(np.diff(np.sort(trials.pair_codes())) == 0))
+    codes = trials.pair_codes()
+    codes.sort()
+    return int(np.count_nonzero(codes[1:] == codes[:-1]))
 
 
 def self_comparisons(trials: Trials) -> np.ndarray:
     """(trials,) bool: an utterance compared with itself."""
     test_codes = {key: code for code, key in enumerate(trials.test_ids)}
-    same = np.array([test_codes.get(key, -1) for key in trials.enroll_ids], dtype=np.int64)
+    same = np.array([test_codes.get(key, -1) for key in trials.enroll_ids], dtype=np.int32)
     return same[trials.enroll] == trials.test
 
 
-def write_scores(wxfilename: str, trials: Trials, scores: np.ndarray) -> None:
+def write_scores(wxfilename: str, trials: Trials, scores: np.ndarray | Iterable[np.ndarray]) -> None:
     """Writes lines `enrolment test score`, seven digits as Kaldi; a file appears when it is complete.
+
+    Args:
+        scores: (trials,), at once or in blocks one after the other.
 
     Raises:
         InputError: the file cannot be written, or a score is not finite.
     """
+    enroll_ids = [key.encode() for key in trials.enroll_ids]
+    test_ids = [key.encode() for key in trials.test_ids]
+    begin = 0
+    with open_output(wxfilename) as stream:
+        for block in [scores] if isinstance(scores, np.ndarray) else scores:
+            _check_finite(wxfilename, trials, block, begin)
+            for start in range(0, len(block), BLOCK_LINES):
+                part = block[start : start + BLOCK_LINES]
+                these = slice(begin + start, begin + start + len(part))
+                stream.write(score_lines(enroll_ids, test_ids, trials.enroll[these], trials.test[these], part))
+            begin += len(block)
+
+
+def _check_finite(name: str, trials: Trials, scores: np.ndarray, begin: int) -> None:
     wrong = ~np.isfinite(scores)
     if wrong.any():
         raise InputError(
-            f"{wxfilename} is not written: {np.count_nonzero(wrong)} scores are not finite, the first is that of "
-            f"{trials.pair(int(np.argmax(wrong)))}"
+            f"{name} is not written: {np.count_nonzero(wrong)} scores are not finite, the first is that of "
+            f"{trials.pair(begin + int(np.argmax(wrong)))}"
         )
-    enroll_ids = [key.encode() for key in trials.enroll_ids]
-    test_ids = [key.encode() for key in trials.test_ids]
-    with open_output(wxfilename) as stream:
-        for start in range(0, len(trials), BLOCK_LINES):
-            block = slice(start, start + BLOCK_LINES)
-            stream.write(score_lines(enroll_ids, test_ids, trials.enroll[block], trials.test[block], scores[block]))
 
 
 def score_lines(
@@ -229,10 +243,18 @@ def _id_of_path(path: str) -> str:
 def _check_labels(trials: Trials) -> None:
     if trials.is_target is None:
         return
-    marked = np.sort(2 * trials.pair_codes() + trials.is_target)
-    both = marked[1:][(np.diff(marked) == 1) & (marked[1:] % 2 == 1)] // 2
+    marked = trials.pair_codes()
+    marked *= 2
+    marked += trials.is_target
+    marked.sort()
+    both = np.concatenate([_twice(marked[start : start + CHECKED + 1]) for start in range(0, marked.size, CHECKED)])
     if both.size:
         index = int(np.argmax(np.isin(trials.pair_codes(), both)))
         raise InputError(
             f"{trials.source}: {both.size} pairs are target as well as nontarget, the first is {trials.pair(index)}"
         )
+
+
+def _twice(marked: np.ndarray) -> np.ndarray:
+    """Codes of pairs that are there with both labels, out of sorted `2 * code + label`."""
+    return marked[1:][(np.diff(marked) == 1) & (marked[1:] % 2 == 1)] // 2
