@@ -24,13 +24,12 @@ from plumbum import cli
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-from local.common import synthetic_speech
+from local.common import synthetic_speech, writing
 from local.common.synthetic_speech import in_fresh_processes, load_espeak, record, speak
 from spkid.audio import resample, write_wav
 from spkid.audio.durations import utterance_durations
 from spkid.jobs import Program, Step, progress
 from spkid.kaldi import DataDir, InputError
-from spkid.kaldi.data_dir import write_spk2utt
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.lists import write_id_map
 from spkid.kaldi.trials import all_pairs, write_trials
@@ -169,13 +168,13 @@ def synthesize(utterance: Utterance, seed: int, loader: ModuleType) -> np.ndarra
 
 def write_data_dir(directory: str, utterances: list[Utterance], wav_dir: Path) -> DataDir:
     """Writes wav.scp, text, utt2spk, spk2utt, spk2gender and utt2dur of utterances whose audio lies in wav_dir."""
-    Path(directory).mkdir(parents=True, exist_ok=True)
-    data = DataDir(directory)
-    write_id_map(data.path("wav.scp"), {one.name: wav_dir / f"{one.name}.wav" for one in utterances})
-    write_id_map(data.path("text"), {one.name: one.text for one in utterances})
-    write_id_map(data.path("utt2spk"), {one.name: one.voice.speaker for one in utterances})
-    write_id_map(data.path("spk2gender"), {one.voice.speaker: one.voice.gender for one in utterances})
-    write_spk2utt(data.path("spk2utt"), data.table("utt2spk"))
+    data = writing.write_data_dir(
+        directory,
+        {one.name: str(wav_dir / f"{one.name}.wav") for one in utterances},
+        {one.name: one.voice.speaker for one in utterances},
+        text={one.name: one.text for one in utterances},
+        spk2gender={one.voice.speaker: one.voice.gender for one in utterances},
+    )
     durations = utterance_durations(data)
     for reason in durations.failed.values():
         raise InputError(reason)

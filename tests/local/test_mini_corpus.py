@@ -17,6 +17,7 @@ from local.common.synthetic_speech import in_fresh_processes, load_espeak, recor
 from local.mini import TEST_GRAMMAR, TEST_VOICES, TRAIN_GRAMMAR, TRAIN_VOICES, corpus, synthesize_missing
 from spkid.audio import read_audio
 from spkid.kaldi import DataDir, InputError
+from spkid.kaldi.tables import MATRIX, TableWriter
 from tests.shared import REPOSITORY
 
 PROGRAM = Path(mini.__file__)
@@ -144,6 +145,22 @@ def test_prepare_writes_valid_directories_and_all_pairs_and_returns_at_once_the_
     assert "60 utterances, 0 of them made now" in capfd.readouterr().out
     assert DataDir("data/test").check(needs=("wav.scp",)) == []
     assert json.loads(Path("corpus/.done.json").read_text())["facts"] == {"utterances": 60, "made": 0}
+
+
+def test_of_another_number_of_utterances_the_features_are_gone_and_of_the_same_they_stay(
+    small_corpus, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert prepare("--utterances", "2") == 0
+    features = Path("data/train/feats.scp")
+    with TableWriter(f"ark,scp:feats.ark,{features}", MATRIX) as writer:
+        for name in DataDir("data/train").utterances:
+            writer.write(name, np.zeros((2, 3), np.float32))
+    assert prepare("--utterances", "2", "--force") == 0
+    assert features.exists()
+    assert prepare("--utterances", "3") == 0
+    assert not features.exists()
+    assert len(DataDir("data/train").utterances) == 6
 
 
 def test_without_espeak_it_says_in_one_line_what_to_install(tmp_path):
