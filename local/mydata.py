@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Recordings of one's own for egs/mydata: collects them, splits them, chooses a system, and says how to use it.
 
-    speech/ann/anything/1.wav            a folder a speaker (local/directory.py)
-    speech.csv, speech.tsv               named columns: path and speaker; perhaps start, end, gender, ...
-    data/mine                            a data directory of Kaldi's: wav.scp, utt2spk, perhaps segments
+speech/ann/anything/1.wav            a folder a speaker (local/directory.py)
+speech.csv, speech.tsv               named columns: path and speaker; perhaps start, end, gender, ...
+data/mine                            a data directory of Kaldi's: wav.scp, utt2spk, perhaps segments
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from plumbum import cli
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
 from local.common import own_data
-from local.common.own_system import choose_system, choice_lines, summarize
+from local.common.own_system import choice_lines, choose_system, summarize
 from local.directory import DirectoryPreparation
 from spkid.jobs import Program, Step, boolean, fraction
 from spkid.kaldi import DataDir, InputError
@@ -149,9 +149,7 @@ class Choose(Program):
         with Step("choose", root / ".choose", inputs, options, [root / "choice.sh"], self.force) as step:
             if step.is_done:
                 return 0
-            choice = choose_system(
-                DataDir(train), DataDir(test), int(self.rate), self.config, self.initial, conf, root
-            )
+            choice = choose_system(DataDir(train), DataDir(test), int(self.rate), self.config, self.initial, conf, root)
             with atomic_write(root / "choice.sh") as stream:
                 stream.writelines(f"{line}\n" for line in choice_lines(choice))
             step.finish(f"{choice.name}: {choice.why}")
@@ -177,7 +175,9 @@ class Summary(Program):
 
 
 def _left_out(name: str, one: own_data.Checked) -> list[str]:
-    reasons = Counter(one.problems[utterance].split(",")[0] for utterance in one.problems if utterance not in one.usable)
+    reasons = Counter(
+        one.problems[utterance].split(",")[0] for utterance in one.problems if utterance not in one.usable
+    )
     return [f"{name}: {number} utterances are left out: {why}" for why, number in sorted(reasons.items())]
 
 

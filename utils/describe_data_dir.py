@@ -1,31 +1,24 @@
 #!/usr/bin/env python3
-"""Looks at every recording of a data directory and writes a page about them: counts, durations, rates, what is wrong."""
+"""Looks at the recordings of a data directory and writes a page about them: counts, durations, rates, problems."""
 
 import io
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from plumbum import cli
 
-from spkid.audio import Recording, SegmentLimits
-from spkid.audio.quality import Quality, measure
-from spkid.audio.waves import segment_bounds
+from spkid.audio.quality import Heard, listen
 from spkid.jobs import Program, Step, progress
-from spkid.kaldi import DataDir, InputError
+from spkid.kaldi import DataDir
 from spkid.kaldi.io import atomic_write
-from spkid.kaldi.segments import Segment
 from spkid.metrics.report import html_page
 from spkid.metrics.sections import Section, Table
 
 SILENT_DB = -60.0
 QUIET_DB = -45.0
 CLIPPED_SHARE = 0.001
-EMPTY_BAND_DB = -70.0
+EMPTY_BAND_DB = -55.0
 LARGE_OFFSET = 0.02
 FEW_UTTERANCES = 5
 SHOWN = 20
@@ -50,18 +43,6 @@ PROBLEMS = {
 COLUMNS = ("utterance", "speaker", "seconds", "rate", "channels", "peak", "level", "clipped", "upper_band", "problems")
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What was found out about one utterance; without `quality` it could not be read, and `failure` says why."""
-
-    utterance: str
-    seconds: float = 0.0
-    rate: int = 0
-    channels: int = 0
-    quality: Quality | None = None
-    failure: str = ""
-
-
 class DescribeDataDir(Program):
     """Decodes all audio of DATA-DIR; writes OUT-DIR/report.html, utterances.tsv (a line each) and usable (ids).
 
@@ -84,7 +65,8 @@ class DescribeDataDir(Program):
         with Step("describe_data_dir", out, inputs, {"min_seconds": self.min_seconds}, outputs, self.force) as step:
             if step.is_done:
                 return 0
-            heard = sorted(listen(data, self.nj), key=lambda one: one.utterance.encode())
+            listened = progress(listen(data, self.nj), "listening", total=len(data.utterances), unit="utterances")
+            heard = sorted(listened, key=lambda one: one.utterance.encode())
             problems = {one.utterance: problems_of(one, self.min_seconds) for one in heard}
             _write_tables(out, data, heard, problems)
             numbers, sections, pictures = _report(data, heard, problems, self.min_seconds)
@@ -100,44 +82,6 @@ class DescribeDataDir(Program):
                 counts=dict(counts),
             )
         return 0
-
-
-def listen(data: DataDir, nj: int) -> Iterator[Heard]:
-    """Decodes every utterance once, by recordings, in `nj` processes."""
-    parts: dict[str, list[tuple[str, Segment | None]]] = {}
-    if data.has("segments"):
-        for utterance, segment in data.segments.items():
-            parts.setdefault(segment.recording, []).append((utterance, segment))
-    else:
-        parts = {utterance: [(utterance, None)] for utterance in data.utterances}
-    scripts = data.wav_scp
-    work = [(scripts.get(name, ""), own) for name, own in parts.items()]
-    with ProcessPoolExecutor(nj) as pool:
-        for done in progress(pool.map(_listen, work, chunksize=8), "listening", total=len(work), unit="recordings"):
-            yield from done
-
-
-def _listen(work: tuple[str, list[tuple[str, Segment | None]]]) -> list[Heard]:
-    entry, utterances = work
-    try:
-        if not entry:
-            raise InputError("its recording is not in wav.scp")
-        recording = Recording(entry)
-    except InputError as error:
-        return [Heard(utterance, failure=str(error)) for utterance, _ in utterances]
-    found = []
-    with recording:
-        describe = partial(Heard, rate=int(recording.rate), channels=recording.channels)
-        for utterance, segment in utterances:
-            seconds = 0.0
-            try:
-                start, stop = segment_bounds(recording, segment, SegmentLimits()) if segment else (0, None)
-                samples = recording.read(start, stop)[:, max(0, segment.channel) if segment else 0]
-                seconds = len(samples) / recording.rate
-                found.append(describe(utterance, seconds, quality=measure(samples, recording.rate)))
-            except InputError as error:
-                found.append(describe(utterance, seconds, failure=str(error)))
-    return found
 
 
 def problems_of(one: Heard, min_seconds: float) -> list[str]:
@@ -215,7 +159,9 @@ def _problem_section(heard: list[Heard], problems: dict[str, list[str]], min_sec
                 shown.append(f"... and {len(concerned) - SHOWN} more: utterances.tsv")
             lists[f"{name}: {len(concerned):,}"] = "\n".join(shown)
     if not rows:
-        return Section("What is wrong", ["Nothing was found. Wrong labels cannot be heard here: utils/audit_labels.py."])
+        return Section(
+            "What is wrong", ["Nothing was found. Wrong labels cannot be heard here: utils/audit_labels.py."]
+        )
     header = ("problem", "what it means", "training and scoring", "what to do", "utterances")
     return Section("What is wrong", tables=[Table(header, rows, num_labels=4)], code=lists)
 

@@ -35,9 +35,10 @@ for setting in $settings; do changes+=(--set "$setting"); done
 min_frames=$(awk -v s="$min_seconds" 'BEGIN { printf "%d", 100 * s }')
 
 collected() { [ "$1" = all ] && echo "$data/collected" || echo "$data/collected_$1"; }
-copy_audio() { # a data directory of audio, with where there is speech, of one that also has features
+audio="wav.scp segments utt2spk spk2utt utt2dur reco2dur spk2gender"
+copy_files() { # from, to, names: only what has changed, and what is not there is not there afterwards
   mkdir -p "$2"
-  for file in wav.scp segments utt2spk spk2utt utt2dur reco2dur spk2gender vad.scp vad.json; do
+  for file in $3; do
     if [ ! -f "$1/$file" ]; then rm -f "$2/$file"; elif ! cmp -s "$1/$file" "$2/$file"; then cp "$1/$file" "$2"; fi
   done
 }
@@ -45,12 +46,12 @@ find_speech() { # data/train_all -> data/train: utterances with enough speech, o
   local all=$data/$1_all utts=1
   [ "$1" = test ] || utts=2
   utils/get_utt2dur.py --nj "$nj" "$all"
-  copy_audio "$all" "$data/$1_mfcc"
+  copy_files "$all" "$data/$1_mfcc" "$audio"
   steps/make_mfcc.py --nj "$nj" --cmd "$cmd" --mfcc-config "conf/mfcc_$(cat "$data/rate").conf" "$data/$1_mfcc" "$exp/make_mfcc" "$data/mfcc"
   steps/compute_vad_decision.py --nj "$nj" --cmd "$cmd" --vad-config conf/vad.conf "$data/$1_mfcc" "$exp/make_vad" "$data/mfcc"
   steps/prepare_feats_for_egs.py --nj "$nj" --cmd "$cmd" --on-the-fly true --min-frames "$min_frames" --min-utts $utts \
     "$data/$1_mfcc" "$data/$1_speech" "$exp/speech_$1"
-  copy_audio "$data/$1_speech" "$data/$1"
+  copy_files "$data/$1_speech" "$data/$1" "$audio vad.scp vad.json"
 }
 follow_choice() {
   . "$exp/choice.sh"

@@ -1,4 +1,4 @@
-"""Which system suits recordings of one's own, its configuration at their sampling rate, and how it is used afterwards."""
+"""Which system suits recordings of one's own, its configuration at their sampling rate, and how it is used."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ class Choice:
     trials: str  # options of utils/make_trials.py
 
 
-def choose_system(
-    train: DataDir, test: DataDir, rate: int, config: str, initial: str, conf: Path, exp: Path
-) -> Choice:
+def choose_system(train: DataDir, test: DataDir, rate: int, config: str, initial: str, conf: Path, exp: Path) -> Choice:
     """Chooses by the size of the training set, and writes the configuration to `exp`/<name>.yaml.
 
     Args:
@@ -78,6 +76,7 @@ def choose_system(
         return Choice(name, why, "", "none", "plda", True, lda_dim, trials)
     values = yaml_text.load(config or conf / f"{name}.yaml")
     if initial:
+        values = {"initial_model": initial, **values}
         values["features"] = initial_features(initial, values.get("features", {}))
     features = values.get("features", {})
     if features.get("source") == "audio" and not initial:
@@ -102,7 +101,7 @@ def choice_lines(choice: Choice) -> list[str]:
 
 
 def at_rate(kind: str, options: dict[str, Any], rate: int) -> dict[str, Any]:
-    """Feature options at a sampling rate: at 8 kHz the band ends at 3700 Hz, and of mel energies there are at most 40."""
+    """Feature options at a sampling rate: at 8 kHz the band ends at 3700 Hz, and mel energies are at most 40."""
     options = {**options, "sample_frequency": rate}
     if rate < 16000 and kind in ("fbank", "mfcc"):
         bands = {"fbank": 40, "mfcc": 23}[kind]
@@ -125,7 +124,9 @@ def initial_features(initial: str, given: dict[str, Any]) -> dict[str, Any]:
     features = {"type": front_end.type, "source": "audio", "options": options, **_normalisation(front_end)}
     changed = [key for key in given if key in features and given[key] != features[key]]
     if changed:
-        raise InputError(f"features.{changed[0]} must be {features[changed[0]]}, as {initial} was trained; leave it out")
+        raise InputError(
+            f"features.{changed[0]} must be {features[changed[0]]}, as {initial} was trained; leave it out"
+        )
     return features
 
 
@@ -171,9 +172,9 @@ def summarize(system: Path, method: str, results: Sequence[str], test: DataDir, 
     decision = chosen["decision"]
     best = decision["empirical"]
     lines += [
-        f"Of two recordings that score {best['threshold']:.4f} or more with `{method}`, say that one person speaks: the "
-        f"cheapest threshold where {100 * decision['p_target']:g}% of the comparisons are of one person. "
-        f"It was found on these test speakers, so other speakers will see a little worse.",
+        f"Of two recordings that score {best['threshold']:.4f} or more with `{method}`, say that one person speaks: "
+        f"the cheapest threshold where {100 * decision['p_target']:g}% of the comparisons are of one person. "
+        "It was found on these test speakers, so other speakers will see a little worse.",
         "",
         *_commands(system, method, test, Path(cwd)),
     ]

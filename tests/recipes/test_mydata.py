@@ -1,0 +1,248 @@
+"""egs/mydata whole: a folder at 8 kHz with bad files, long recordings with segments, an import that is fine-tuned."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from local import miniature
+from local.common.own_data import common_rate, kind_of, split_speakers
+from local.common.own_system import choose_system
+from spkid.data.front_end import FrontEnd
+from spkid.kaldi import DataDir, InputError
+from spkid.nnet import build_model
+from spkid.train.config import load_config
+from spkid.train.experiment import save_final
+from tests.shared import REPOSITORY, corpora
+from tests.train.test_fine_tuning import wespeaker_file
+
+LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
+ORIGINAL = REPOSITORY / "egs" / "mydata"
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """The recipe in a directory of its own."""
+    root = tmp_path_factory.mktemp("recipe")
+    for name in LINKED:
+        (root / name).symlink_to(REPOSITORY / name)
+    return shutil.copytree(
+        ORIGINAL, root / "egs" / "mydata", symlinks=True, ignore=shutil.ignore_patterns("data", "exp")
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Sixteen speakers to train on and eight others, as a folder each at 8 kHz and in long recordings at 16 kHz."""
+    root = tmp_path_factory.mktemp("corpus")
+    shared = ["directory", "--speech", corpora("speechocean762"), "--speakers", 24, "--utterances", 10]
+    for words in ([*shared, "--rate", 8000, root / "folders"], [*shared, "--long", root / "long"]):
+        assert miniature.Miniature.run(["miniature.py", *map(str, words)], exit=False)[1] == 0
+    for half in ("train", "test"):  # one collection of 24 speakers; the long ones need names of their own as well
+        for folder in (root / "folders" / half).iterdir():
+            folder.rename(root / "folders" / f"{half} {folder.name}")
+        (root / "folders" / half).rmdir()
+    table = root / "long" / "test" / "table.csv"
+    table.write_text(table.read_text().replace("speaker ", "guest "))
+    return root
+
+
+def start(recipe: Path, *options: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    command = ["bash", str(recipe / "run.sh"), "--nj", "1", *map(str, options)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=cwd)
+
+
+def run(recipe: Path, *options: object, cwd: Path | None = None) -> str:
+    done = start(recipe, *options, cwd=cwd)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def results(directory: Path) -> dict:
+    assert (directory / "report.html").stat().st_size > 10_000
+    return json.loads((directory / "results.json").read_text())
+
+
+def test_a_folder_at_8_khz_with_bad_files(recipe, corpus, tmp_path):
+    folder = corpus / "folders" / "train speaker 00" / "day one"
+    wave, rate = soundfile.read(folder / "1.wav")
+    soundfile.write(folder / "silent.wav", np.zeros(rate), rate)
+    soundfile.write(folder / "short.wav", wave[: rate // 4], rate)
+    soundfile.write(folder / "wide.wav", np.repeat(wave, 2), 2 * rate)
+    (folder / "notes.txt").write_text("not audio")
+    (folder / "broken.wav").write_text("nor this")
+    said = run(recipe, "--data", "folders", "--out", tmp_path, "--prior", 0.02, cwd=corpus)
+    assert re.findall(r"^Stage (\d)", said, re.MULTILINE) == ["0", "1", "3", "4", "5"]  # nothing to train
+    decisions = (tmp_path / "data" / "decisions").read_text()
+    for sentence in (
+        "all: 1 utterances are left out: silent",
+        "all: 1 utterances are left out: short",
+        "sampling rate 8000: ",
+        "divided by speaker: 19 to train on, 5 to test",
+        "1 recordings of 16000 Hz are copied at 8000 Hz",
+    ):
+        assert sentence in decisions
+    assert "left out 1, cannot be read as audio" in said or "broken.wav" in said
+    assert "statistics: too little to train a network" in said
+    result = results(tmp_path / "exp" / "statistics" / "results" / "plda")
+    assert 0 < result["eer"] < 0.25
+    assert result["decision"]["p_target"] == 0.02
+    assert len((tmp_path / "exp" / "audit" / "audit.tsv").read_text().splitlines()) >= 1
+    summary = (tmp_path / "exp" / "summary.md").read_text()
+    assert f"{result['decision']['empirical']['threshold']:.4f}" in summary
+    speakers = {name: set(DataDir(tmp_path / "data" / name).speakers) for name in ("train", "test")}
+    assert not speakers["train"] & speakers["test"]
+    again = run(recipe, "--data", corpus / "folders", "--out", tmp_path, "--prior", 0.02)
+    assert "runs again" not in again
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, corpus, tmp_path_factory):
+    """A small network of the long recordings: where it lies, and what was said."""
+    out = tmp_path_factory.mktemp("long")
+    words = ["--train", corpus / "long/train", "--test", corpus / "long/test", "--out", out]
+    settings = "schedule.epochs=1 data.chunks_per_utterance=12"
+    return out, words, run(recipe, *words, "--config", "conf/lde_xvector.yaml", "--settings", settings)
+
+
+def test_long_recordings_with_segments(trained):
+    out, _, said = trained
+    assert "sampling rate 16000" in said
+    assert len(DataDir(out / "data" / "test").segments) == 80
+    result = results(out / "exp" / "lde_xvector" / "results" / "cosine")
+    assert 0 < result["eer"] < 0.25
+    assert "speaker in both" not in (out / "exp" / "audit" / "audit.tsv").read_text()
+
+
+def test_the_commands_at_the_end_work(trained, corpus):
+    _, _, said = trained
+    (line,) = (line for line in said.splitlines() if line.startswith("spkid verify"))
+    wave = next((corpus / "folders").glob("*/*/3.wav"))
+    words = shlex.split(line.replace("FIRST.wav", shlex.quote(str(wave))).replace("SECOND.wav", shlex.quote(str(wave))))
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^decision +same speaker$", done.stdout, re.MULTILINE)
+
+
+def test_an_import_is_measured_as_it_is_and_fine_tuned(recipe, trained, tmp_path):
+    out, words, _ = trained
+    torch.manual_seed(0)
+    options = {"channels": 64, "pooled_channels": 128, "embedding_dim": 64, "layer": "far", "norm_epsilon": 1e-5}
+    checkpoint = wespeaker_file(tmp_path / "avg_model.pt", build_model("xvector", input_dim=80, **options))
+    # the random network of this test has to be taught more than a published one
+    settings = "schedule.epochs=7 freeze_epochs=1 optimizer.body_lr_factor=1 data.chunks_per_utterance=6"
+    options = ["--initial-model", "avg_model.pt", "--source", "wespeaker", "--stage", 1, "--settings", settings]
+    said = run(recipe, *words, *options, cwd=tmp_path)
+    assert checkpoint.name in (out / "exp" / "import" / "final.json").read_text()
+    assert "fine-tuning of" in said
+    assert "are not its own" in (out / "exp" / "tune" / "train.log").read_text()
+    before = results(out / "exp" / "import" / "results" / "cosine")["eer"]
+    after = results(out / "exp" / "tune" / "results" / "cosine")["eer"]
+    assert after < min(before, 0.25)
+    assert re.search(rf"import,cosine *\| {100 * before:.2f}%", said)
+    assert re.search(rf"tune,cosine *\| {100 * after:.2f}%", said)
+
+
+def test_what_is_wrong_with_the_options_is_said_first(recipe, tmp_path):
+    for options, sentence in (
+        ([], "say where your recordings are"),
+        (["--train", "x"], "--train and --test go together"),
+        (["--data", tmp_path / "none"], "no such file or folder"),
+        (["--data", tmp_path, "--test", tmp_path], "--data divides one collection"),
+        (["--data", tmp_path, "--initial-model", "none.pt"], "none.pt: no such file"),
+        (["--date", tmp_path], "unknown option --date"),
+    ):
+        done = start(recipe, *options)
+        assert done.returncode == 1
+        assert sentence in done.stderr
+        assert "Stage" not in done.stdout
+
+
+# The choices
+
+
+def directory(root: Path, speakers: int, seconds: float, utterances: int = 2) -> DataDir:
+    root.mkdir(parents=True)
+    ids = [
+        (f"s{speaker:05d}-{number}", f"s{speaker:05d}") for speaker in range(speakers) for number in range(utterances)
+    ]
+    (root / "utt2spk").write_text("".join(f"{utterance} {speaker}\n" for utterance, speaker in ids))
+    (root / "utt2dur").write_text("".join(f"{utterance} {seconds}\n" for utterance, _ in ids))
+    return DataDir(root)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "seconds", "name", "method"),
+    [
+        (12, 1000, "statistics", "plda"),
+        (200, 1, "statistics", "plda"),
+        (200, 10, "lde_xvector", "plda"),
+        (600, 100, "xvector", "plda"),
+        (2000, 500, "ecapa_tdnn", "cosine"),
+        (6000, 500, "resnet34", "cosine"),
+    ],
+)
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_the_choice_goes_by_size_and_every_configuration_is_valid(tmp_path, speakers, seconds, name, method, rate):
+    train = directory(tmp_path / "train", speakers, seconds)
+    test = directory(tmp_path / "test", 4, 3)
+    choice = choose_system(train, test, rate, "", "", ORIGINAL / "conf", tmp_path / "exp")
+    assert (choice.name, choice.method) == (name, method)
+    assert choice.lda_dim < speakers
+    assert f"{speakers} speakers" in choice.why
+    if choice.config:
+        config = load_config(choice.config)
+        if config.features.source == "audio":
+            assert config.features.options["sample_frequency"] == rate
+            assert config.features.options.get("high_freq", 0) <= rate / 2
+        assert config.data.chunks_per_utterance * len(train.utterances) >= 2400
+
+
+def test_an_import_brings_its_features(tmp_path):
+    front_end = FrontEnd("fbank", {"num_mel_bins": 80, "sample_frequency": 16000.0}, ["cmn_utterance"], 80)
+    network = build_model("xvector", input_dim=80, channels=8, pooled_channels=8, embedding_dim=8)
+    (tmp_path / "import").mkdir()
+    model = {"name": "xvector", "channels": 8, "pooled_channels": 8, "embedding_dim": 8}
+    save_final(tmp_path / "import", network, None, front_end, {"model": model}, {})
+    train, test = directory(tmp_path / "train", 30, 5), directory(tmp_path / "test", 4, 3)
+    choice = choose_system(train, test, 16000, "", str(tmp_path / "import"), ORIGINAL / "conf", tmp_path)
+    features = load_config(choice.config).features
+    assert (features.type, features.cmn, features.vad, features.source) == ("fbank", "utterance", False, "audio")
+    assert (choice.name, choice.method) == ("tune", "cosine")
+
+
+def test_rates_and_splits():
+    assert common_rate([48000] * 99 + [8000])[0] == 16000
+    assert common_rate([16000] * 9 + [8000])[0] == 8000
+    counts = {f"s{number}": 3 for number in range(50)}
+    chosen = split_speakers(counts, 0.2)
+    assert len(chosen) == 10
+    assert len(split_speakers({**counts, "new": 3}, 0.2) & chosen) >= 9  # one more speaker moves hardly anyone
+    assert split_speakers({"a": 1, "b": 2, "c": 2, "d": 1}, 0.2) == {"b", "c"}
+    with pytest.raises(InputError, match="at least two are needed on each side"):
+        split_speakers({"a": 5, "b": 5, "c": 5}, 0.2)
+
+
+def test_what_may_be_given(tmp_path):
+    (tmp_path / "ann").mkdir()
+    assert kind_of(tmp_path)[0] == "tree"
+    (tmp_path / "list.csv").write_text("path,speaker\n")
+    assert kind_of(tmp_path) == ("table", tmp_path / "list.csv")
+    for name in ("wav.scp", "utt2spk"):
+        (tmp_path / name).write_text("")
+    assert kind_of(tmp_path)[0] == "kaldi"
+    with pytest.raises(InputError, match="no such file or folder"):
+        kind_of(tmp_path / "none")
