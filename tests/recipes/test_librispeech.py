@@ -144,3 +144,12 @@ def test_pre_training_begins_at_chance():
     labels = torch.arange(16)
     value = loss(network(torch.randn(16, 160, 64)), labels)
     assert value.item() == pytest.approx(math.log(251), abs=0.05)
+
+
+def test_a_table_without_results_is_refused(tmp_path):
+    for words, sentence in (((), "say which results"), ((tmp_path,), "has no results.json of steps/evaluate.py")):
+        done = call(sys.executable, REPOSITORY / "local" / "librispeech.py", "table", tmp_path / "out.md", *words)
+        assert done.returncode == 1
+        assert sentence in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.md").exists()
