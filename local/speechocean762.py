@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works
 
 from local.common.archives import extract, fetch
 from spkid.audio.durations import utterance_durations
+from spkid.backend.trials import read_scores, read_trials
 from spkid.jobs import Program, Step
 from spkid.jobs.lock import Lock
 from spkid.kaldi import DataDir, InputError
@@ -34,6 +35,7 @@ from spkid.kaldi.data_dir import write_spk2utt
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.lists import read_id_map, write_id_map
 from spkid.kaldi.trials import all_pairs, balanced_pairs, write_trials
+from spkid.metrics.curve import TrialScores
 
 URL = "https://www.openslr.org/resources/101/speechocean762.tar.gz"
 NAME = "speechocean762"
@@ -238,10 +240,34 @@ class Compare(Program):
         return 0
 
 
+@Speechocean762.subcommand("curves")
+class Curves(Program):
+    """Draws the error tradeoffs of several results (directories of steps/evaluate.py) into one picture."""
+
+    EXAMPLE = "local/speechocean762.py curves exp/noise.png exp/lde_xvector_audio/results/{dev,dev_noisy}_trials"
+
+    def main(self, picture: str, *results_dirs: str) -> int:
+        from spkid.metrics.plots import plot_det  # matplotlib: not for the other commands
+
+        if not results_dirs:
+            raise InputError(f"{picture}: say which results to draw")
+        systems = {}
+        for directory in results_dirs:
+            results = _read_results(Path(directory) / "results.json")
+            trials = read_trials(results["trials"]["file"])
+            matched = read_scores(results["scores"]["file"], trials)
+            values, is_target = matched.scores[~matched.missing], trials.is_target[~matched.missing]
+            name = f"{results['name']}: {100 * results['eer']:.2f}%"
+            systems[name] = TrialScores(values[is_target], values[~is_target])
+        with atomic_write(picture, "wb") as stream:
+            plot_det(stream, systems, "Detection error tradeoff")
+        return 0
+
+
 def _read_results(path: Path) -> dict:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        results["eer"], results["trials"]["md5"], results["trials"]["file"]
+        results["eer"], results["trials"]["md5"], results["trials"]["file"], results["scores"]["file"], results["name"]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: is not what steps/evaluate.py writes: run it again") from None
     return results

@@ -17,7 +17,7 @@ COMMANDS = {
     "cn_celeb.py": ["download", "prepare"],
     "vad_lab.py": ["mat", "labels"],
     "mini.py": ["prepare"],
-    "speechocean762.py": ["download", "prepare", "compare"],
+    "speechocean762.py": ["download", "prepare", "compare", "curves"],
 }
 
 
