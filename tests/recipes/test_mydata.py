@@ -79,7 +79,7 @@ def test_a_folder_at_8_khz_with_bad_files(recipe, corpus, tmp_path):
     folder = corpus / "folders" / "train speaker 00" / "day one"
     wave, rate = soundfile.read(folder / "1.wav")
     soundfile.write(folder / "silent.wav", np.zeros(rate), rate)
-    soundfile.write(folder / "short.wav", wave[: rate // 4], rate)
+    soundfile.write(folder / "short.wav", wave[rate : rate + rate // 4], rate)
     soundfile.write(folder / "wide.wav", np.repeat(wave, 2), 2 * rate)
     (folder / "notes.txt").write_text("not audio")
     (folder / "broken.wav").write_text("nor this")
