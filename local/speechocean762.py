@@ -267,7 +267,7 @@ class Curves(Program):
 def _read_results(path: Path) -> dict:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
-        results["eer"], results["trials"]["md5"], results["trials"]["file"], results["scores"]["file"], results["name"]
+        results["eer"], results["trials"]["md5"], results["trials"]["file"]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: is not what steps/evaluate.py writes: run it again") from None
     return results
