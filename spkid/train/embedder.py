@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from spkid.audio import read_audio
-from spkid.data.audio_options import audio_options, compute_features, frame_options, wave_options
+from spkid.audio import read_audio, resample
+from spkid.data.audio_options import AudioOptions, audio_options, compute_features, frame_options, wave_options
 from spkid.data.audio_source import AudioSource, ComputedFeatures, SpeechAudio, SpeechFrames
+from spkid.data.detector_input import at_frames, detector_waves, vad_record
 from spkid.data.division import WAVEFORM
-from spkid.data.front_end import FrontEnd
-from spkid.features import FrameOptions, VadOptions, compute_vad
+from spkid.data.front_end import MODEL_DIR, FrontEnd
+from spkid.features import FrameOptions, VadOptions, compute_vad, num_frames
 from spkid.kaldi import InputError
 from spkid.train.embed import DEFAULT_CHUNK_FRAMES, DEFAULT_MIN_FRAMES, embed_utterance
-from spkid.train.experiment import load_final
+from spkid.train.experiment import WEIGHTS, load_final
 from spkid.train.extraction_options import rows_per_frame
+from spkid.train.speech_detection import SpeechDetector
 
 CPU = torch.device("cpu")
 
@@ -46,7 +48,7 @@ class Embedder:
                 "audio; import it again with --mfcc-config or --fbank-config, or train on features with a feats.json"
             )
         self._options = audio_options(front_end.type, front_end.options, f"{self._exp / 'final.json'}, front_end")
-        self._speech = _speech(front_end, vad, self._exp) if "vad" in front_end.transforms else None
+        self._speech = _speech(front_end, self._options, vad, self._exp) if "vad" in front_end.transforms else None
 
     @property
     def rate(self) -> float:
@@ -114,6 +116,32 @@ class _EnergySpeech:
         return _SpeechOf(compute_vad(compute_features(samples, self._features), self._vad))
 
 
+class _ModelSpeech:
+    """Finds speech as vad-compute does, by the network that found it for the training; on the frames of `wanted`."""
+
+    def __init__(self, record: dict[str, Any], wanted: AudioOptions, exp: Path) -> None:
+        place = record[MODEL_DIR]
+        if not (Path(place) / WEIGHTS).exists():
+            raise InputError(
+                f"{exp}: the speech of its training was found by the network in {place}, which is not there any more"
+            )
+        if vad_record(place, record["threshold"], record["smoothing"])["weights"] != record["weights"]:
+            raise InputError(f"{exp}: the speech of its training was found by other weights than {place} has now")
+        self._detector = SpeechDetector(place, record["threshold"], record["smoothing"])
+        self._wanted, self._rate = frame_options(wanted), wave_options(wanted).rate
+        self._own_rate = detector_waves(self._detector.front_end, place).rate
+        if self._own_rate > self._rate:
+            raise InputError(f"{place}: finds speech at {self._own_rate:g} Hz, but {exp} takes {self._rate:g} Hz")
+
+    def of(self, samples: np.ndarray) -> "_SpeechOf":
+        """The speech of one recording (samples,)."""
+        front_end = self._detector.front_end
+        source = _OneWave("", resample(samples, self._rate, self._own_rate), self._own_rate)
+        decisions = self._detector.decide(ComputedFeatures(front_end, source, None, {}).whole(0))
+        own = frame_options(audio_options(front_end.type, front_end.options))
+        return _SpeechOf(at_frames(decisions, own, self._wanted, num_frames(len(samples), self._wanted)))
+
+
 class _SpeechOf(SpeechFrames):
     """The decisions on one recording."""
 
@@ -129,11 +157,13 @@ class _SpeechOf(SpeechFrames):
                 "--vad-config, and train on features of the same frames"
             )
         if not self._decisions.any():
-            raise InputError("no frame of it is loud enough to be speech")
+            raise InputError("no frame of it was judged speech")
         return self._decisions
 
 
-def _speech(front_end: FrontEnd, given: VadOptions | None, exp: Path) -> _EnergySpeech:
+def _speech(
+    front_end: FrontEnd, options: AudioOptions, given: VadOptions | None, exp: Path
+) -> _EnergySpeech | _ModelSpeech:
     record = front_end.vad
     if record is None:
         if given is None:
@@ -142,14 +172,16 @@ def _speech(front_end: FrontEnd, given: VadOptions | None, exp: Path) -> _Energy
                 "options of compute-vad with --vad-config conf/vad.conf"
             )
         return _EnergySpeech(given, front_end.type, front_end.options)
+    if record["method"] == "model":
+        return _ModelSpeech(record, options, exp)
     if record["method"] != "energy":
         raise InputError(
             f"{exp}: the speech of its training was found by {record['method']}, which single recordings cannot go "
             "through; make a data directory and use the steps of that recipe"
         )
-    options = VadOptions(**{field.name: record[field.name] for field in fields(VadOptions)})
-    if given not in (None, options):
+    energy = VadOptions(**{field.name: record[field.name] for field in fields(VadOptions)})
+    if given not in (None, energy):
         raise InputError(f"{exp}: final.json says how speech was found for the training, otherwise than --vad-config")
     if record["feature_type"] is None or record["feature_options"] is None:
-        return _EnergySpeech(options, front_end.type, front_end.options)
-    return _EnergySpeech(options, record["feature_type"], record["feature_options"])
+        return _EnergySpeech(energy, front_end.type, front_end.options)
+    return _EnergySpeech(energy, record["feature_type"], record["feature_options"])
