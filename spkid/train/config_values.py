@@ -83,6 +83,10 @@ def check_named(section: str, values: dict[str, Any], table, options, given_else
         number = isinstance(default, int | float) and not isinstance(default, bool)
         if number and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
             raise InputError(f"'{section}.{key}' must be a number, not {value!r}")
+        if number and isinstance(default, int):  # a size or a count
+            least = min(default, 1)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"'{section}.{key}' must be a whole number of at least {least}, not {value}")
         if isinstance(default, bool | str) and not isinstance(value, type(default)):
             raise InputError(f"'{section}.{key}' must be {'true or false' if isinstance(default, bool) else 'a word'}, "
                              f"not {value!r}")  # fmt: skip

@@ -102,6 +102,7 @@ def assemble(
     check_shares(config, processes)
     torch.manual_seed(config.seed)
     network, criterion = (part.to(device) for part in build_parts(config, data.front_end.dims, len(data.speakers)))
+    check_chunks(config, network)
     feed = training_feed(config, data, network, device)
     objective = Objective(criterion, compares(config.loss["name"]), feed.group_size)
     if config.freeze_epochs and not any(one.requires_grad for one in objective.criterion.parameters()):
@@ -119,6 +120,10 @@ def assemble(
         opening += "; no validation: no two speakers have enough held-out utterances to be compared"
     if initial is not None:
         opening += "; " + initial.load_into(network, objective.criterion, data.speakers)
+    if config.features.source == "files" and config.data.batches == "chunks":
+        longest = max(config.data.chunk_frames)
+        if repeated := int((data.source.num_frames < longest).sum()):
+            opening += f"; {repeated} utterances are repeated to reach {longest} frames"
     if config.freeze_epochs:
         opening += f"; the network is frozen for {config.freeze_epochs} epochs"
     check_watched(config, evaluation)
@@ -134,6 +139,15 @@ def build_parts(config: TrainConfig, dims: int, speakers: int) -> tuple[torch.nn
         return network, build_loss(options.pop("name"), **sizes, **options)
     except (ValueError, TypeError) as error:
         raise InputError(f"the network or the loss cannot be built: {error}") from None
+
+
+def check_chunks(config: TrainConfig, network: torch.nn.Module) -> None:
+    """Raise InputError for chunks that are too short for the network."""
+    shortest, needed = min(config.data.chunk_frames), getattr(network, "min_frames", 1)
+    if config.data.batches != "frames" and shortest < needed:
+        raise InputError(
+            f"data.chunk_frames {shortest}: the network {config.model['name']} needs at least {needed} frames"
+        )
 
 
 def check_shares(config: TrainConfig, processes: Processes) -> None:

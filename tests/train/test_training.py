@@ -195,6 +195,7 @@ def test_an_utterance_without_features_is_named(tmp_path):
     [
         ({"features": {"type": "fbank"}}, "its features are mfcc, but the configuration says features.type: fbank"),
         ({"data": {"micro_batch": 4000}}, "54 training utterances do not fill one batch of 4000"),
+        ({"data": {"chunk_frames": [200, 5]}}, "chunk_frames 5: the network xvector needs at least 15 frames"),
         ({"device": "cuda"}, "torch finds no GPU" if not torch.cuda.is_available() else None),
     ],
 )
