@@ -46,19 +46,21 @@ def recipe(tmp_path):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     original, copy = REPOSITORY / "egs" / "speechocean762", tmp_path / "egs" / "speechocean762"
     shutil.copytree(original, copy, symlinks=True, ignore=shutil.ignore_patterns("data", "exp", "corpus"))
-    config = copy / "conf" / "lde_xvector.yaml"
-    text = config.read_text()
-    for key, value in (("epochs", 1), ("micro_batch", 16), ("embedding_dim", 32)):
-        text, changes = re.subn(rf"\b{key}: \d+", f"{key}: {value}", text)
-        assert changes == 1
-    config.write_text(text)
+    for name in ("lde_xvector", "lde_xvector_audio", "lde_xvector_augmented"):
+        config = copy / "conf" / f"{name}.yaml"
+        text = config.read_text()
+        for key, value in (("epochs", 1), ("micro_batch", 16), ("embedding_dim", 32)):
+            text, changes = re.subn(rf"\b{key}: \d+", f"{key}: {value}", text)
+            assert changes == 1
+        config.write_text(text)
     return copy
 
 
-def run(recipe: Path, *options: str) -> str:
+def run(recipe: Path, *options: str, script: str = "run.sh") -> str:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    command = ["bash", str(recipe / "run.sh"), "--dev-speakers", "2", "--speeds", "1.1", *options]
-    command += ["--lda-dim", "5", "--baseline-lda-dim", "3"]
+    command = ["bash", str(recipe / script), *options, "--lda-dim", "5"]
+    if script == "run.sh":
+        command += ["--dev-speakers", "2", "--speeds", "1.1", "--baseline-lda-dim", "3"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -77,3 +79,22 @@ def test_all_stages(recipe, small_corpus):
     again = run(recipe, "--corpus", str(small_corpus))
     assert again.count("done already") >= 30
     assert "runs again" not in again
+
+
+def test_clean_and_augmented_training_are_compared_on_noisy_speech(recipe, small_corpus):
+    run(recipe, "--corpus", str(small_corpus), "--stop-stage", "2")
+    sounds = ("--rirs", str(corpora("rirs")), "--noises", str(corpora("noises")))
+    said = run(recipe, *sounds, "--sets", "test", "--bootstrap", "20", script="run_augmented.sh")
+    for stage in range(7):
+        assert f"Stage {stage}" in said
+    rates = {}
+    for system in ("audio", "augmented"):
+        for copy in ("test", "test_noisy"):
+            path = recipe / f"exp/lde_xvector_{system}/results/{copy}_trials/results.json"
+            rates[system, copy] = json.loads(path.read_text())["eer"]
+    assert all(0 <= rate <= 0.6 for rate in rates.values())
+    assert all(rates[system, "test_noisy"] > rates[system, "test"] for system in ("audio", "augmented"))
+    assert (recipe / "exp/noise_test.png").read_bytes().startswith(b"\x89PNG")
+    assert f"{100 * rates['audio', 'test_noisy']:.2f}%" in (recipe / "exp/noise.md").read_text()
+    noisy, rooms = (recipe / "data" / name for name in ("test_noisy/wav.scp", "rooms_train/wav.scp"))
+    assert not any(line.split()[1] in noisy.read_text() for line in rooms.read_text().splitlines())
