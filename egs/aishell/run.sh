@@ -58,7 +58,7 @@ if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
   echo "Stage 1: features"
   for set in train test; do
     steps/make_${features%%[0-9]*}.py --nj "$nj" --cmd "$cmd" --${features%%[0-9]*}-config conf/$features.conf "$data/$set" \
-      exp/make_$features $features
+      exp/make_$features "$data/archives"
   done
 fi
 
