@@ -14,6 +14,7 @@ stage=0
 stop_stage=5
 nj=4
 cmd=$train_cmd
+plan=false                 # true: only tell what would run, and why
 corpus=corpus
 config=conf/xvector_softmax.yaml
 settings=                  # changes to it, blanks between: "loss.name=am_softmax optimizer.lr=0.02"

@@ -16,6 +16,7 @@ stage=0
 stop_stage=8
 nj=4
 cmd=$train_cmd
+plan=false                 # true: only tell what would run, and why
 gpu_cmd=                   # launcher of the trainings; empty: they run right here
 use_gpu=false              # for extraction
 corpus=

@@ -19,6 +19,7 @@ stage=0
 stop_stage=5
 nj=2
 cmd=$train_cmd
+plan=false                 # true: only tell what would run, and why
 use_gpu=false              # for extraction; training takes a GPU where there is one
 data=                      # one collection, divided by speaker
 train=                     # or two

@@ -15,6 +15,7 @@ stage=0
 stop_stage=4
 nj=4
 cmd=$train_cmd
+plan=false                 # true: only tell what would run, and why
 corpus=corpus
 db_path=                   # empty: mcp or wav below --corpus
 tr_list_file=              # empty: below --corpus

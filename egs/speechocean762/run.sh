@@ -16,6 +16,7 @@ stage=0
 stop_stage=8
 nj=2
 cmd=$train_cmd
+plan=false                 # true: only tell what would run, and why
 corpus=                    # folder with WAVE, train and perhaps test; empty: download it into corpus/
 dev_speakers=15            # 0: train on them too; say --sets test then
 dev_group=0                # which of the disjoint groups of so many speakers, for cross-validation

@@ -15,6 +15,7 @@ stage=0
 stop_stage=8
 nj=2
 cmd=$train_cmd
+plan=false                 # true: only tell what would run, and why
 corpus=                    # what the comment above says
 kind=mat                   # mat: features and labels of the .lst; wav: MFCC and labels of wav/{train,valid,single}
 clean=                     # recordings with labels and little noise, train/ and valid/; by default DIR/clean, or DIR/wav

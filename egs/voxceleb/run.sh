@@ -17,6 +17,7 @@ stage=0
 stop_stage=10
 nj=8
 cmd=$train_cmd
+plan=false                 # true: only tell what would run, and why
 train_cmd=                 # launcher of the training; empty: it runs right here
 num_processes=1            # of the training, a GPU each
 use_gpu=false              # for extraction
