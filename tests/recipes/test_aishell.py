@@ -70,7 +70,7 @@ def test_from_the_corpus_to_the_table(recipe, corpus):
     for scores in ("near_cosine", "far_cosine", "near_plda", "far_plda"):
         found = results(recipe, "xvector_softmax", scores)
         assert found["eer"] < 0.25
-        assert 0 < found["eer_definitions"]["brentq"]["eer"] < 0.25
+        assert 0 < found["eer_by_definition"]["brentq"] < 0.25
         tested = TEST_SPEAKERS * UTTERANCES
         assert found["trials"]["count"] == tested * (tested - 1) // 2
         assert found["trials"]["targets"] == TEST_SPEAKERS * UTTERANCES * (UTTERANCES - 1) // 2
