@@ -17,6 +17,7 @@ COMMANDS = {
     "cn_celeb.py": ["download", "prepare"],
     "vad_lab.py": ["mat", "labels"],
     "mini.py": ["prepare"],
+    "mydata.py": ["collect", "select", "choose", "summary"],
     "speechocean762.py": ["download", "prepare", "compare", "curves"],
 }
 
