@@ -3,7 +3,7 @@
 subsets=$(tr ' ' ',' <<<"$train_sets $test_set")
 sets="train ${test_set//-/_}"
 speech=
-[ "$threshold" = off ] || speech=_speech
+! $remove_silence || speech=_speech
 train=data/train$speech
 test=data/${test_set//-/_}$speech
 ! $mini || . ./mini.sh

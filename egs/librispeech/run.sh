@@ -22,7 +22,8 @@ use_gpu=false              # for extraction
 corpus=
 train_sets=train-clean-100
 test_set=test-clean
-threshold=15               # dB below which a chunk of 50 ms is silence; "off" leaves the audio as it is
+remove_silence=true        # false: the audio stays as it is
+threshold=15               # dB below which a chunk of 50 ms is silence
 networks="rescnn gru"      # also simple_cnn, xvector, ecapa_tdnn
 phases="softmax triplet hard"
 rounds=1                   # of 1 anchor, 1 positive and 99 negatives for every test speaker
@@ -41,7 +42,7 @@ if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   for set in $sets; do utils/get_utt2dur.py --nj "$nj" "data/$set"; done
 fi
 
-if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ] && [ "$threshold" != off ]; then
+if $remove_silence && [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
   echo "Stage 1: silence below $threshold dB removed"
   for set in $sets; do
     steps/data/remove_silence.py --nj "$nj" --cmd "$cmd" --threshold "$threshold" --min-duration 1.61 \

@@ -94,7 +94,7 @@ def test_every_network_and_the_fusion(recipe, corpus):
     assert fused["eer"] < 0.25
     assert results(recipe, "fusion", "deep_speaker")["trials"]["count"] == 200 * TEST_SPEAKERS
     others = run(
-        recipe, corpus, "--networks", "xvector ecapa_tdnn simple_cnn", "--threshold", "off", "--exp", "exp/other"
+        recipe, corpus, "--networks", "xvector ecapa_tdnn simple_cnn", "--remove-silence", "false", "--exp", "exp/other"
     )
     assert "removed" not in others
     for system in ("xvector_softmax", "ecapa_tdnn_softmax", "simple_cnn_hard"):
