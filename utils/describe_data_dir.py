@@ -153,17 +153,17 @@ def _problem_section(heard: list[Heard], problems: dict[str, list[str]], min_sec
         if concerned:
             use = "left out" if is_fatal else "kept"
             meaning = meaning.replace("--min-seconds", f"{min_seconds:g} s")
-            rows.append((name, meaning, use, advice, f"{len(concerned):,}"))
+            rows.append((name, meaning, use, f"{len(concerned):,}"))
             shown = [f"{utterance}  {failures[utterance]}".rstrip() for utterance in concerned[:SHOWN]]
             if len(concerned) > SHOWN:
                 shown.append(f"... and {len(concerned) - SHOWN} more: utterances.tsv")
-            lists[f"{name}: {len(concerned):,}"] = "\n".join(shown)
+            lists[f"{name}: {advice}"] = "\n".join(shown)
     if not rows:
         return Section(
             "What is wrong", ["Nothing was found. Wrong labels cannot be heard here: utils/audit_labels.py."]
         )
-    header = ("problem", "what it means", "training and scoring", "what to do", "utterances")
-    return Section("What is wrong", tables=[Table(header, rows, num_labels=4)], code=lists)
+    header = ("problem", "what it means", "training and scoring", "utterances")
+    return Section("What is wrong", tables=[Table(header, rows, num_labels=3)], code=lists)
 
 
 def _rate_section(readable: list[Heard]) -> Section:
@@ -179,9 +179,9 @@ def _rate_section(readable: list[Heard]) -> Section:
     rates = {rate for rate, _ in kinds}
     if len(rates) > 1:
         told.append(
-            "The rates differ. One system works at one rate: choose the lowest that many recordings have, and resample "
-            "the others to it. What was recorded at 8 kHz has no upper band, and resampling does not bring it back: a "
-            "network that sees both kinds hears the microphone before it hears the speaker."
+            "The rates differ. One system works at one rate: 16 kHz, and 8 kHz where more than a few recordings have no "
+            "more. What was recorded at 8 kHz has no upper band, and resampling does not bring it back: a network that "
+            "sees both kinds hears the microphone before it hears the speaker."
         )
     if any(channels > 1 for _, channels in kinds):
         told.append("Of several channels the first is used, unless segments names another.")
