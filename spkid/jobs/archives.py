@@ -110,7 +110,7 @@ class ArchiveJobs:
         return failed
 
     def publish(self, name: str) -> None:
-        """Writes the joined script as the data directory's `name` (or an absolute path), in its order, by one rename."""
+        """Writes the joined script as the data directory's `name` (or an absolute path) in its order, in one rename."""
         self._write_in_order(name, self.script)
 
     @cached_property
