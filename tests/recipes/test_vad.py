@@ -1,0 +1,93 @@
+"""egs/vad whole, on a miniature of the laboratory's corpus: its tables, its pictures, and what it must achieve."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.miniature import Miniature
+from tests.shared import REPOSITORY, SHARED
+
+LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
+NETWORKS = ("lstm", "blstm", "lstm2")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """egs/vad in a directory of its own, beside links to everything else of the repository, and a corpus."""
+    for name in LINKED:
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    original, copy = REPOSITORY / "egs" / "vad", tmp_path / "egs" / "vad"
+    copy.mkdir(parents=True)
+    for name in ("run.sh", "cmd.sh"):
+        shutil.copy(original / name, copy / name)
+    shutil.copytree(original / "conf", copy / "conf")
+    for name in ("steps", "utils", "local"):
+        shutil.copy(original / name, copy / name, follow_symlinks=False)
+    speech = SHARED / "corpora" / "speechocean762"
+    spoken = ["--speech", str(speech)] if speech.is_dir() else []
+    size = ["--rate", "8000", "--speakers", "14", "--utterances", "8", "--test-speakers", "4"]
+    words = ["miniature.py", "vad", *spoken, *size, str(tmp_path / "corpus")]
+    assert Miniature.run(words, exit=False)[1] == 0
+    return copy
+
+
+def run(recipe: Path, *options: str) -> subprocess.CompletedProcess:
+    """Calls run.sh as the README says, in the environment of these tests."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    command = ["bash", "egs/vad/run.sh", *options]
+    return subprocess.run(command, cwd=recipe.parents[1], env=environment, capture_output=True, text=True)
+
+
+def results(recipe: Path, system: str, name: str) -> dict:
+    return json.loads((recipe / "exp" / system / "results" / name / "results.json").read_text())
+
+
+def test_from_the_corpus_to_tables_and_pictures(recipe):
+    corpus = str(recipe.parents[1] / "corpus")
+    options = ["--corpus", corpus, "--mini", "true", "--nj", "1", "--snrs", "20 10 0"]
+    done = run(recipe, *options)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for stage in range(9):
+        assert f"Stage {stage}:" in done.stdout
+
+    for network in NETWORKS:
+        for name in ("valid", "single"):
+            found = results(recipe, network, name)
+            assert sum(map(sum, found["confusion"])) == found["frames"]
+            assert found["accuracy"] > found["majority_class_accuracy"] + 0.1
+            assert (recipe / "exp" / network / "results" / name / "confusion.png").read_bytes().startswith(b"\x89PNG")
+        for picture in ("overlay.png", "curves.png"):
+            assert (recipe / "exp" / network / picture).read_bytes().startswith(b"\x89PNG")
+        history = (recipe / "exp" / network / "metrics.jsonl").read_text().splitlines()
+        assert len(history) == 4
+        assert "valid_accuracy" in json.loads(history[-1])
+    table = (recipe / "exp" / "results.md").read_text()
+    assert [line.count("|") for line in table.splitlines()] == [8] * (2 + 2 * 4)
+
+    for ratio in ("20", "10", "0"):
+        found = results(recipe, "noisy", ratio)
+        assert found["accuracy"] > found["majority_class_accuracy"] + 0.1
+        assert found["accuracy"] > results(recipe, "energy_kaldi", ratio)["accuracy"]
+    assert results(recipe, "noisy", "0")["accuracy"] > results(recipe, "energy", "0")["accuracy"]
+    assert (recipe / "exp/noisy/accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((recipe / "exp/noisy/0/vad.json").read_text())["method"] == "model"
+
+    trained = (recipe / "exp/noisy/final.safetensors").stat().st_mtime_ns
+    again = run(recipe, *options)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert "train: runs again" not in again.stdout + again.stderr
+    assert (recipe / "exp/noisy/final.safetensors").stat().st_mtime_ns == trained
+
+
+def test_options_are_checked_before_any_work(recipe):
+    assert "is not a folder" in run(recipe).stderr
+    assert "--corpus" in run(recipe, "--corpsu", "x").stderr
+    said = run(recipe, "--help").stdout
+    for word in ("--corpus", "--stage", "--stop-stage", "--nj", "--cmd", "--mini"):
+        assert word in said
+    assert not (recipe / "data").exists()
