@@ -257,8 +257,7 @@ class Curves(Program):
             trials = read_trials(results["trials"]["file"])
             matched = read_scores(results["scores"]["file"], trials)
             values, is_target = matched.scores[~matched.missing], trials.is_target[~matched.missing]
-            name = f"{results['name']}: {100 * results['eer']:.2f}%"
-            systems[name] = TrialScores(values[is_target], values[~is_target])
+            systems[results["name"]] = TrialScores(values[is_target], values[~is_target])
         with atomic_write(picture, "wb") as stream:
             plot_det(stream, systems, "Detection error tradeoff")
         return 0
