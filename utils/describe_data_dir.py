@@ -179,9 +179,9 @@ def _rate_section(readable: list[Heard]) -> Section:
     rates = {rate for rate, _ in kinds}
     if len(rates) > 1:
         told.append(
-            "The rates differ. One system works at one rate: 16 kHz, and 8 kHz where more than a few recordings have no "
-            "more. What was recorded at 8 kHz has no upper band, and resampling does not bring it back: a network that "
-            "sees both kinds hears the microphone before it hears the speaker."
+            "The rates differ. One system works at one rate: 16 kHz, or 8 kHz where more than a few recordings have "
+            "no more. What was recorded at 8 kHz has no upper band, and resampling does not bring it back: a network "
+            "that sees both kinds hears the microphone before it hears the speaker."
         )
     if any(channels > 1 for _, channels in kinds):
         told.append("Of several channels the first is used, unless segments names another.")

@@ -143,7 +143,7 @@ def test_an_import_is_measured_as_it_is_and_fine_tuned(recipe, trained, tmp_path
     options = {"channels": 64, "pooled_channels": 128, "embedding_dim": 64, "layer": "far", "norm_epsilon": 1e-5}
     checkpoint = wespeaker_file(tmp_path / "avg_model.pt", build_model("xvector", input_dim=80, **options))
     # the random network of this test has to be taught more than a published one
-    settings = "schedule.epochs=7 freeze_epochs=1 optimizer.body_lr_factor=1 data.chunks_per_utterance=6"
+    settings = "schedule.epochs=5 freeze_epochs=1 optimizer.body_lr_factor=1 data.chunks_per_utterance=6"
     options = ["--initial-model", "avg_model.pt", "--source", "wespeaker", "--stage", 1, "--settings", settings]
     said = run(recipe, *words, *options, cwd=tmp_path)
     assert checkpoint.name in (out / "exp" / "import" / "final.json").read_text()
