@@ -136,3 +136,28 @@ def test_labels_of_which_none_fits(corpus, tmp_path, capsys):
     assert "no recording with labels: without labels (4)" in capsys.readouterr().err
     assert run("labels", "--corpus", corpus, "--labels", tmp_path / "no.rttm", tmp_path / "data") == 1
     assert "no.rttm: no such file" in capsys.readouterr().err
+
+
+class TestNoise:
+    def test_recordings_are_resampled_and_cut(self, tmp_path, capsys):
+        layouts.save(tmp_path / "noises/street 1.wav", np.tile([0.1, -0.1], 16000 * 5 // 4).astype(np.float32), 16000)
+        (tmp_path / "noises/broken.wav").write_bytes(b"RIFF, not really")
+        words = ["noise", "--corpus", tmp_path / "noises", "--rate", 8000, "--piece", 1, tmp_path / "data"]
+        assert run(*words) == 0
+        assert "left out 1, cannot be used" in capsys.readouterr().out
+        data = DataDir(tmp_path / "data")
+        data.check(needs=("wav.scp", "utt2dur"))
+        assert data.read("utt2dur") == {"street_1-000": "1.0000", "street_1-001": "1.0000"}  # 0.5 s are too short
+        assert run(*words) == 0
+        assert "done already" in capsys.readouterr().out
+
+    def test_synthetic_noises_follow_from_the_seed(self, tmp_path, capsys):
+        for seed, name in ((1, "one"), (1, "again"), (2, "other")):
+            assert run("noise", "--piece", 1, "--seed", seed, tmp_path / name) == 0
+        contents = [
+            [path.read_bytes() for path in sorted((tmp_path / name / "wav").iterdir())]
+            for name in ("one", "again", "other")
+        ]
+        assert contents[0] == contents[1]
+        assert not set(contents[0]) & set(contents[2])
+        assert "6 pieces of noise, 6 s" in capsys.readouterr().out

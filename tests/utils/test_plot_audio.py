@@ -37,6 +37,15 @@ def test_a_vad_table_is_a_track_too(recording):
     assert not (recording / "b.png").exists()
 
 
+def test_tracks_can_be_named(recording):
+    tracks = ["--labels", "one.lab", "--labels", "two.txt"]
+    printed = succeed("plot_audio.py", *tracks, "--name", "truth", "--name", "found", "a.wav", "a.png")
+    assert "truth: 1.00 s of speech" in printed
+    assert "speech only in truth 0.50 s, only in found 0.50 s" in printed
+    for names in (["--name", "truth"], ["--name", "one", "--name", "one"]):
+        assert "a --name of its own" in refuse("plot_audio.py", *tracks, *names, "a.wav", "b.png")
+
+
 def test_it_refuses_a_third_track_and_a_start_after_the_end(recording):
     three = [word for _ in range(3) for word in ("--labels", "one.lab")]
     assert "at most two tracks" in refuse("plot_audio.py", *three, "a.wav", "b.png")
