@@ -364,7 +364,10 @@ class TestVad:
         results = json.loads(Path("out/results.json").read_text(encoding="utf-8"))
         assert results["confusion"] == [[2, 1], [1, 6]]
         lines = Path("out/utterances.tsv").read_text(encoding="utf-8").splitlines()
-        assert lines[1].split("\t") == ["a", "6", "0.6667", "0.2500", "0.5000", "0.5000"]
+        assert lines[1].split("\t")[:6] == ["a", "6", "0.6667", "0.2500", "0.5000", "0.5000"]
+        assert lines[1].split("\t")[6:] == ["1.0000", "0.5000", "0.6667"]  # of two stretches decided one is the labelled
+        assert results["segments"]["labelled"] == 2
+        assert results["majority_class_accuracy"] == 0.7
         assert lines[2].startswith("b\t4\t1.0000")
         assert Path("out/confusion.png").read_bytes().startswith(b"\x89PNG")
         self.write("found", {"a": [1, 0, 1, 1, 1, 0, 1], "b": [1, 1, 1, 0]})
