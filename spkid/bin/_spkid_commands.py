@@ -133,7 +133,7 @@ class Verify(WithDecision):
         if self.as_json:
             print(json.dumps({"first": first, "second": second, "method": judge.method, **decision.as_dict()}))
             return 0
-        print(f"score ({judge.method})       {decision.score:.4f}")
+        print(f"{f'score ({judge.method})':<20} {decision.score:.4f}")
         _print_meaning(decision)
         if decision.same is None:
             print("decision             none: --threshold, --results or --calibration gives one")

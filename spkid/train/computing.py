@@ -10,6 +10,7 @@ from spkid.kaldi import InputError
 from spkid.train.embed import training_output
 
 ALLOCATION_FAILED = "can't allocate memory"  # torch's word for it on a CPU
+READER_ENDED = "DataLoader worker"  # of a reading process that was killed, in this process's signal handler: anywhere
 
 
 def training_forward(network: torch.nn.Module, compiles: bool) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -23,13 +24,18 @@ def training_forward(network: torch.nn.Module, compiles: bool) -> Callable[[torc
 
 @contextmanager
 def advice(device: torch.device):
-    """InputError, saying what can be done, in place of torch's errors about memory and compilers."""
+    """InputError, saying what can be done, in place of torch's errors about memory, reading processes, compilers."""
     try:
         yield
     except torch._dynamo.exc.BackendCompilerFailed as error:
         reason = str(error.inner_exception).strip().split("\n")[0]
         raise InputError(f"compile: true needs a compiler that works here ({reason}), or say false") from None
     except RuntimeError as error:
+        if str(error).startswith(READER_ENDED):
+            raise InputError(
+                f"a process that reads ended ({str(error).strip(' .')}): the same command goes on from the last "
+                "checkpoint; where memory ran out, lower data.workers or data.memory_mb first"
+            ) from None
         if not isinstance(error, torch.OutOfMemoryError) and ALLOCATION_FAILED not in str(error):
             raise
         place = f"GPU {device.index or 0}" if device.type == "cuda" else "this machine"

@@ -1,12 +1,15 @@
 """Compiled networks train as others do; a device that cannot is a sentence; the network shown is the one trained."""
 
+import os
 import re
+import signal
 from functools import partial
 
 import pytest
 import torch
 import yaml
 
+from spkid.data.batches import iterate
 from spkid.kaldi import InputError
 from spkid.nnet import build_model, count_parameters
 from spkid.train.computing import advice
@@ -27,6 +30,24 @@ def config(**changes):
     values = yaml.safe_load(CONFIG)
     values["optimizer"]["lr"], values["schedule"]["epochs"] = 0.005, 1
     return config_from_dict({**values, **changes}, "test")
+
+
+class KilledWhileReading(torch.utils.data.Dataset):
+    """The process that reads the first entry is killed, as by a system without memory."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_reading_process_that_is_killed_is_a_sentence():
+    with (
+        pytest.raises(InputError, match=r"a process that reads ended .DataLoader worker .*the same command"),
+        advice(torch.device("cpu")),
+    ):
+        list(iterate(KilledWhileReading(), range(2), 1))
 
 
 def test_a_compiled_network_trains_as_it_would_otherwise(data, tmp_path, monkeypatch):
