@@ -101,8 +101,9 @@ def test_path_on_audio_with_large_margin(recipe, corpus):
     speakers = (recipe / "exp/ecapa_tdnn/speakers.txt").read_text().split()
     assert len(speakers) == 3 * 19  # and their copies at two other speeds
     for kind in ("cosine", "asnorm", "calibrated"):
-        for name in ("o_cleaned", "h_cleaned"):
-            assert 0 < results(recipe, f"ecapa_tdnn/{name}_{kind}")["eer"] < 0.5
+        assert 0 < results(recipe, f"ecapa_tdnn/o_cleaned_{kind}")["eer"] < 0.5
+        hard = results(recipe, f"ecapa_tdnn/h_cleaned_{kind}")["trials"]  # too few targets for a rate
+        assert hard["count"] == len((corpus / "voxceleb1/list_test_hard2.txt").read_text().splitlines())
     assert results(recipe, "ecapa_tdnn/o_cleaned_cosine")["eer"] < 0.25
     model = json.loads((recipe / "exp/ecapa_tdnn/results/scores_o_cleaned_calibrated.model.json").read_text())
     assert "duration" in json.dumps(model)
