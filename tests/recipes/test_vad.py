@@ -30,7 +30,7 @@ def recipe(tmp_path: Path) -> Path:
         shutil.copy(original / name, copy / name, follow_symlinks=False)
     speech = SHARED / "corpora" / "speechocean762"
     spoken = ["--speech", str(speech)] if speech.is_dir() else []
-    size = ["--rate", "8000", "--speakers", "14", "--utterances", "8", "--test-speakers", "4"]
+    size = ["--rate", "8000", "--speakers", "12", "--utterances", "8", "--test-speakers", "4"]
     words = ["miniature.py", "vad", *spoken, *size, str(tmp_path / "corpus")]
     assert Miniature.run(words, exit=False)[1] == 0
     return copy
@@ -49,7 +49,7 @@ def results(recipe: Path, system: str, name: str) -> dict:
 
 def test_from_the_corpus_to_tables_and_pictures(recipe):
     corpus = str(recipe.parents[1] / "corpus")
-    options = ["--corpus", corpus, "--mini", "true", "--nj", "1", "--snrs", "20 10 0"]
+    options = ["--corpus", corpus, "--mini", "true", "--nj", "1", "--snrs", "20 0"]
     done = run(recipe, *options)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for stage in range(9):
@@ -69,7 +69,7 @@ def test_from_the_corpus_to_tables_and_pictures(recipe):
     table = (recipe / "exp" / "results.md").read_text()
     assert [line.count("|") for line in table.splitlines()] == [8] * (2 + 2 * 4)
 
-    for ratio in ("20", "10", "0"):
+    for ratio in ("20", "0"):
         found = results(recipe, "noisy", ratio)
         assert found["accuracy"] > found["majority_class_accuracy"] + 0.1
         assert found["accuracy"] > results(recipe, "energy_kaldi", ratio)["accuracy"]
@@ -78,7 +78,7 @@ def test_from_the_corpus_to_tables_and_pictures(recipe):
     assert json.loads((recipe / "exp/noisy/0/vad.json").read_text())["method"] == "model"
 
     trained = (recipe / "exp/noisy/final.safetensors").stat().st_mtime_ns
-    again = run(recipe, *options)
+    again = run(recipe, *options, "--stage", "6", "--stop-stage", "6")
     assert again.returncode == 0, again.stderr[-2000:]
     assert "train: runs again" not in again.stdout + again.stderr
     assert (recipe / "exp/noisy/final.safetensors").stat().st_mtime_ns == trained

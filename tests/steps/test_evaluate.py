@@ -365,7 +365,7 @@ class TestVad:
         assert results["confusion"] == [[2, 1], [1, 6]]
         lines = Path("out/utterances.tsv").read_text(encoding="utf-8").splitlines()
         assert lines[1].split("\t")[:6] == ["a", "6", "0.6667", "0.2500", "0.5000", "0.5000"]
-        assert lines[1].split("\t")[6:] == ["1.0000", "0.5000", "0.6667"]  # of two stretches decided one is the labelled
+        assert lines[1].split("\t")[6:] == ["1.0000", "0.5000", "0.6667"]  # one of two is the labelled
         assert results["segments"]["labelled"] == 2
         assert results["majority_class_accuracy"] == 0.7
         assert lines[2].startswith("b\t4\t1.0000")
