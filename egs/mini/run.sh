@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 stage=0
 stop_stage=7
 nj=2
-utterances=15  # of each voice; fewer make a quick trial whose numbers mean nothing
+utterances=15  # of each voice; fewer (at least 8) make a quick trial whose numbers mean nothing
 cmd=$train_cmd
 plan=false     # true: only tell what would run, and why
 train_config=conf/xvector.yaml
