@@ -16,6 +16,8 @@ from spkid.kaldi.segments import parse_segment
 
 # An utterance that one of these lacks cannot be worked on, and is dropped from all of them.
 _DECISIVE = ("feats.scp", "vad.scp", "text")
+_CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f]")
+_BLANK = re.compile(rb"\s")
 
 
 class _Repair:
@@ -24,6 +26,7 @@ class _Repair:
     def __init__(self, data: DataDir):
         self.data = data
         self.done: list[str] = []
+        self._canonical: dict[str, int] = {}  # size of files whose lines are in order and that hold no odd blanks
 
     def say(self, sentence: str) -> None:
         self.done.append(sentence)
@@ -47,6 +50,8 @@ class _Repair:
         if b"\r" in content:
             carriage = content.count(b"\r")
             content = re.sub(rb"\r\n?", b"\n", content)
+        if name != "spk2utt" and not (carriage or marked) and content.endswith(b"\n") and not _CONTROL.search(content):
+            self._canonical[name] = len(content)  # other blanks, and lines left out, only make the file longer
         lines = content.split(b"\n")
         del content
         if lines and not lines[-1]:
@@ -90,6 +95,7 @@ class _Repair:
     def _order(self, name: str, table: IdTable) -> IdTable:
         if not find_unsorted(table.keys):
             return table
+        self._canonical.pop(name, None)
         first: dict[bytes, bytes] = {}
         repeated = conflicting = 0
         example = b""
@@ -109,6 +115,8 @@ class _Repair:
         return IdTable(keys, [first[key] for key in keys])
 
     def _drop_malformed(self, name: str, table: IdTable) -> IdTable:
+        if name == "utt2spk" and not _BLANK.search(b"".join(table.values)):
+            return table
         pairs = zip(table.keys, table.values, strict=True)
         good = [_is_well_formed(name, key, value) for key, value in pairs]
         if all(good):
@@ -120,6 +128,8 @@ class _Repair:
 
     def write(self, name: str, table: IdTable) -> None:
         """Replaces a file whose content changed; the old one goes to .backup, each run into the same place."""
+        if self._canonical.get(name) == sum(map(len, table.keys)) + sum(map(len, table.values)) + 2 * len(table.keys):
+            return  # nothing was left out and nothing moved: it would be written as it stands
         path = self.data.path(name)
         temporary = self.data.path(f".fixed.{name}")
         try:

@@ -384,3 +384,19 @@ def test_a_byte_order_mark_goes_and_its_utterance_stays(data):
     assert "utt2spk: byte order mark of a Windows editor removed" in DataDir(data.root).fix()
     assert path.read_bytes() == sound
     assert DataDir(data.root).utterances == list(UTTERANCES)
+
+
+def test_fixing_writes_again_what_only_looks_as_long(tmp_path):
+    """A tab for a blank, other blanks, lines in another order: as many bytes as the repaired file has."""
+    (tmp_path / "utt2spk").write_bytes(b"a s\nb\ts\nc s\n")
+    (tmp_path / "utt2dur").write_bytes(b"b 2\na 1\nc 3\n")
+    (tmp_path / "text").write_bytes(b"a one\nb  two\nc x")
+    (tmp_path / "utt2lang").write_bytes(b"a x\nb x\nc x ")
+    DataDir(tmp_path).fix()
+    assert (tmp_path / "utt2spk").read_bytes() == b"a s\nb s\nc s\n"
+    assert (tmp_path / "utt2dur").read_bytes() == b"a 1\nb 2\nc 3\n"
+    assert (tmp_path / "text").read_bytes() == b"a one\nb two\nc x\n"
+    assert (tmp_path / "utt2lang").read_bytes() == b"a x\nb x\nc x\n"
+    before = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
+    DataDir(tmp_path).fix()
+    assert {path.name: path.stat().st_ino for path in tmp_path.iterdir()} == before
