@@ -65,7 +65,7 @@ fi
 
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
   echo "Stage 2: training"
-  steps/train.py --config "$config" "${changes[@]}" "$data/train" "$system"
+  steps/train.py --cmd "$gpu_cmd" --config "$config" "${changes[@]}" "$data/train" "$system"
 fi
 
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then

@@ -32,7 +32,7 @@ train() {
   for setting in $(mini_settings "$network" "$1"); do options+=(--set "$setting"); done
   [ -z "${2:-}" ] || ! has "$network" "$2" || options+=(--initial-model "$exp/${network}_$2")
   [ -z "$gpu_cmd" ] || options+=(--cmd "$gpu_cmd")
-  steps/train.py --config "conf/${network}_$1.yaml" "${options[@]}" "$train" "$exp/${network}_$1"
+  steps/train.py --cmd "$gpu_cmd" --config "conf/${network}_$1.yaml" "${options[@]}" "$train" "$exp/${network}_$1"
 }
 evaluate() { # a system's scores of a list
   local options=(--name "$1") results=$exp/$1/results

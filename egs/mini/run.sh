@@ -47,7 +47,7 @@ fi
 
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
   echo "Stage 3: training of the network"
-  steps/train.py --config "$train_config" data/train_no_sil "$system"
+  steps/train.py --cmd "$gpu_cmd" --config "$train_config" data/train_no_sil "$system"
 fi
 
 if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then

@@ -58,7 +58,7 @@ fi
 
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ] && [ "$choice_source" != none ]; then
   echo "Stage 2: training of $choice_name"
-  steps/train.py --config "$choice_config" "${changes[@]}" "$data/train$input" "$system"
+  steps/train.py --cmd "$gpu_cmd" --config "$choice_config" "${changes[@]}" "$data/train$input" "$system"
 fi
 
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then

@@ -66,7 +66,7 @@ fi
 
 if [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ]; then
   echo "Stage 3: training of the network"
-  steps/train.py --config "$train_config" "$data/train_egs$input" "$system"
+  steps/train.py --cmd "$gpu_cmd" --config "$train_config" "$data/train_egs$input" "$system"
 fi
 
 if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then

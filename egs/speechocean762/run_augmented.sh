@@ -51,7 +51,7 @@ fi
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
   echo "Stage 2: training from audio"
   for system in $configs; do
-    steps/train.py --config "conf/$system.yaml" "$data/train_egs" "$exp/$system"
+    steps/train.py --cmd "$gpu_cmd" --config "conf/$system.yaml" "$data/train_egs" "$exp/$system"
   done
 fi
 

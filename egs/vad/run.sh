@@ -60,7 +60,7 @@ fi
 if [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
   echo "Stage 2: training of the laboratory's networks: $networks"
   for network in $networks; do
-    steps/train.py --config conf/$network.yaml --set features.type=$type $lab_options \
+    steps/train.py --cmd "$gpu_cmd" --config conf/$network.yaml --set features.type=$type $lab_options \
       --valid-data "$data/valid" "$data/train" exp/$network
   done
 fi
@@ -105,7 +105,7 @@ if [ "$stage" -le 6 ] && [ "$stop_stage" -ge 6 ]; then
   for set in train $(printf 'valid_%s ' $snrs); do
     steps/make_mfcc.py --nj "$nj" --cmd "$cmd" data/noisy/$set exp/make_mfcc data/mfcc
   done
-  steps/train.py --config conf/noisy.yaml $noisy_options data/noisy/train exp/noisy
+  steps/train.py --cmd "$gpu_cmd" --config conf/noisy.yaml $noisy_options data/noisy/train exp/noisy
 fi
 
 if [ "$stage" -le 7 ] && [ "$stop_stage" -ge 7 ]; then

@@ -80,8 +80,7 @@ copy_audio() { # a data directory that may have features, of one that is written
     [ ! -f "$1/$file" ] || cmp -s "$1/$file" "$2/$file" || cp "$1/$file" "$2"
   done
 }
-training=(--num-processes "$num_processes")
-[ -z "$train_cmd" ] || training+=(--cmd "$train_cmd")
+training=(--cmd "$gpu_cmd" --num-processes "$num_processes")
 [ -z "$dev" ] || training+=(--dev-data "$data/dev")
 extraction=(--nj "$nj" --cmd "$cmd" --use-gpu "$use_gpu")
 [ $scoring != crops ] || extraction+=(--crops 10 --crop-frames "$crop_frames")

@@ -45,10 +45,12 @@ def run(recipe, environment, *options):
 
 
 def test_mini_on_slurm(slurm, recipe):
-    run(recipe, slurm.environment, "--cmd", f"{REPOSITORY}/utils/slurm.py")
+    launcher = f"{REPOSITORY}/utils/slurm.py"
+    run(recipe, slurm.environment, "--cmd", launcher, "--gpu-cmd", launcher)
     there = {name: (recipe / name).read_bytes() for name in RESULTS}
-    record = json.loads((recipe / "exp/make_mfcc/q/make_mfcc_train.json").read_text())
-    assert (record["launcher"], record["engine"], record["failed"]) == ("slurm.py", "slurm", {})
+    for call in ("exp/make_mfcc/q/make_mfcc_train.json", "exp/xvector/log/q/train.json"):
+        record = json.loads((recipe / call).read_text())
+        assert (record["launcher"], record["engine"], record["failed"]) == ("slurm.py", "slurm", {}), call
     for folder in ("exp", "mfcc"):
         shutil.rmtree(recipe / folder)
     for features in recipe.glob("data/*/feats.scp"):
