@@ -16,7 +16,7 @@ from spkid.kaldi.segments import parse_segment
 
 # An utterance that one of these lacks cannot be worked on, and is dropped from all of them.
 _DECISIVE = ("feats.scp", "vad.scp", "text")
-_CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f]")
+_CONTROLS = [bytes([code]) for code in range(0x20) if code != 0x0A]
 _BLANK = re.compile(rb"\s")
 
 
@@ -50,7 +50,8 @@ class _Repair:
         if b"\r" in content:
             carriage = content.count(b"\r")
             content = re.sub(rb"\r\n?", b"\n", content)
-        if name != "spk2utt" and not (carriage or marked) and content.endswith(b"\n") and not _CONTROL.search(content):
+        odd = carriage or marked or any(map(content.__contains__, _CONTROLS))
+        if name != "spk2utt" and not odd and content.endswith(b"\n"):
             self._canonical[name] = len(content)  # other blanks, and lines left out, only make the file longer
         lines = content.split(b"\n")
         del content
