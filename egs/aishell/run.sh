@@ -18,7 +18,7 @@ plan=false                 # true: only tell what would run, and why
 corpus=corpus
 config=conf/xvector_softmax.yaml
 settings=                  # changes to it, blanks between: "loss.name=am_softmax optimizer.lr=0.02"
-name=                      # of the system in exp; empty: the configuration's
+exp_name=                  # of the system in exp; empty: the configuration's
 features=                  # mfcc30, mfcc23, fbank80 (conf/*.conf); empty: as the configuration's name ends, else mfcc30
 train_speakers=300
 test_speakers=20
@@ -32,13 +32,13 @@ mini=false
 [ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 
 [ -f "$config" ] || { echo "$0: error: --config $config: no such file" >&2; exit 1; }
-name=${name:-$(basename "$config" .yaml)}
+exp_name=${exp_name:-$(basename "$config" .yaml)}
 case $(basename "$config" .yaml) in *_mfcc23) kind=mfcc23 ;; *_fbank80) kind=fbank80 ;; *) kind=mfcc30 ;; esac
 features=${features:-$kind}
 ! grep -q "name: asv_xvector" "$config" || is_xvector=true
 ! $mini || . ./mini.sh
 data=data/$features
-system=exp/$name
+system=exp/$exp_name
 changes=()
 for setting in $settings; do changes+=(--set "$setting"); done
 [ "${is_xvector:-false}" = true ] || layers=embedding   # the other networks have one

@@ -87,7 +87,7 @@ def test_from_the_corpus_to_the_table(recipe, corpus):
 
 def test_one_changed_option_is_another_system(recipe, corpus):
     """The sheet's next step, AM-softmax, without a further file; what stands is not made again."""
-    options = ["--settings", "schedule.epochs=2 loss.name=am_softmax loss.margin=0.3 loss.scale=20", "--name", "am"]
+    options = ["--settings", "schedule.epochs=2 loss.name=am_softmax loss.margin=0.3 loss.scale=20", "--exp-name", "am"]
     said = run(recipe, corpus, *options)
     assert said.count("done already") >= 3, "the corpus and its features"
     loss = json.loads((recipe / "exp/am/config.json").read_text())["loss"]
