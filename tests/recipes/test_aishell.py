@@ -86,10 +86,9 @@ def test_from_the_corpus_to_the_table(recipe, corpus):
 
 
 def test_one_changed_option_is_another_system(recipe, corpus):
-    """The sheet's next step, AM-softmax, without a further file; what stands is not made again."""
+    """The sheet's next step, AM-softmax, without a further file."""
     options = ["--settings", "schedule.epochs=2 loss.name=am_softmax loss.margin=0.3 loss.scale=20", "--exp-name", "am"]
-    said = run(recipe, corpus, *options)
-    assert said.count("done already") >= 3, "the corpus and its features"
+    run(recipe, corpus, *options)
     loss = json.loads((recipe / "exp/am/config.json").read_text())["loss"]
     assert loss == {"name": "am_softmax", "margin": 0.3, "scale": 20}
     near, far = (
