@@ -85,15 +85,14 @@ def test_from_the_corpus_to_the_table(recipe, corpus):
     assert again.count("done already") == 1 + 2 + 1 + 4 + 2 + 4 + 4
 
 
-def test_one_changed_option_is_another_system(recipe, corpus):
+def test_one_changed_option_is_another_system(recipe, corpus, monkeypatch):
     """The sheet's next step, AM-softmax, without a further file."""
     options = ["--settings", "schedule.epochs=2 loss.name=am_softmax loss.margin=0.3 loss.scale=20", "--exp-name", "am"]
     run(recipe, corpus, *options)
     loss = json.loads((recipe / "exp/am/config.json").read_text())["loss"]
     assert loss == {"name": "am_softmax", "margin": 0.3, "scale": 20}
-    near, far = (
-        dict(read_table(f"scp:{recipe}/exp/am/xvectors_test_{layer}/xvector.scp", VECTOR)) for layer in ("near", "far")
-    )
+    monkeypatch.chdir(recipe)  # the table's paths begin there
+    near, far = (dict(read_table(f"scp:exp/am/xvectors_test_{layer}/xvector.scp", VECTOR)) for layer in ("near", "far"))
     assert near.keys() == far.keys()
     assert not any((near[key] == far[key]).all() for key in near)
 
