@@ -122,7 +122,8 @@ class ERes2Net(nn.Module):
             pooling_options = TSTP if pooling_name(pooling) == "statistics" else {}
         self.pooling = build_pooling(pooling, channels=width * -(-input_dim // 8), **pooling_options)
         self.embedding = nn.Linear(self.pooling.output_dim, embedding_dim)
-        self.to(memory_format=torch.channels_last)  # in which convolutions are fastest
+        if channels >= 32:  # in which convolutions are fastest; narrower ones break torch 2.11 (see resnet.py)
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)

@@ -148,7 +148,9 @@ class ResNet(nn.Module):
         else:
             self.second = nn.Identity()
         # The layout in which convolutions are fastest: a tenth off a step on a CPU (benchmarks/training_step.py).
-        self.to(memory_format=torch.channels_last)
+        # Gradients of narrower ones in it end in a segmentation fault of torch 2.11 on CPUs.
+        if channels >= 16:
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         check_frames(x, self.input_dim, self.min_frames)

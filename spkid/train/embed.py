@@ -77,7 +77,7 @@ def pad(chunk: np.ndarray, min_frames: int) -> np.ndarray:
 
 
 def stack_padded(chunks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Chunks (frames, dims) as one batch, zeros behind the shorter ones, and their lengths; None where all are equal."""
+    """Chunks (frames, dims) as one batch, zeros behind shorter ones, and their lengths; None where all are equal."""
     lengths = np.array([len(chunk) for chunk in chunks])
     if (lengths == lengths[0]).all():
         return np.stack(chunks), None

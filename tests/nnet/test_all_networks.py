@@ -126,3 +126,11 @@ def test_lstm_vad_gives_a_probability_a_frame(options):
     output = network(torch.randn(2, 9, 3))
     assert output.shape == (2, 9)
     assert ((output > 0) & (output < 1)).all()
+
+
+@pytest.mark.parametrize(("name", "channels"), [("resnet18", 4), ("resnet18", 12), ("eres2net", 4)])
+def test_narrow_networks_can_be_trained(name, channels):
+    network = build_model(name, input_dim=40, channels=channels).train()
+    for frames in (60, 80, 100):
+        network(torch.randn(4, frames, 40)).square().sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
