@@ -11,18 +11,18 @@ _options_script=$0
 _options_fail() { echo "$0: error: $*" >&2; exit 1; }
 
 _options_set() {
-  local name=${1//-/_} value=$2 known
-  [[ $name =~ ^[a-z][A-Za-z0-9_]*$ ]] || _options_fail "--$1 is not the name of an option"
-  if [ -z "${!name+set}" ]; then
-    known=$(sed -nE '/parse_options\.sh/q; s/^([a-z][A-Za-z0-9_]*)=.*/--\1/p' "$_options_script" | sort -u | tr _ - | tr '\n' ' ')
-    _options_fail "unknown option --$1; known are: ${known:-none}"
+  local _options_key=${1//-/_} _options_value=$2 _options_known  # no name that an option may have
+  [[ $_options_key =~ ^[a-z][A-Za-z0-9_]*$ ]] || _options_fail "--$1 is not the name of an option"
+  if [ -z "${!_options_key+set}" ]; then
+    _options_known=$(sed -nE '/parse_options\.sh/q; s/^([a-z][A-Za-z0-9_]*)=.*/--\1/p' "$_options_script" | sort -u | tr _ - | tr '\n' ' ')
+    _options_fail "unknown option --$1; known are: ${_options_known:-none}"
   fi
-  if [[ ${!name} =~ ^(true|false)$ ]]; then
-    [[ $value =~ ^(true|false)$ ]] || _options_fail "--$1 is true or false, not '$value'"
-  elif [[ ${!name} =~ ^-?[0-9]+$ ]]; then
-    [[ $value =~ ^-?[0-9]+([.][0-9]+)?$ ]] || _options_fail "--$1 is a number, not '$value'"
+  if [[ ${!_options_key} =~ ^(true|false)$ ]]; then
+    [[ $_options_value =~ ^(true|false)$ ]] || _options_fail "--$1 is true or false, not '$_options_value'"
+  elif [[ ${!_options_key} =~ ^-?[0-9]+$ ]]; then
+    [[ $_options_value =~ ^-?[0-9]+([.][0-9]+)?$ ]] || _options_fail "--$1 is a number, not '$_options_value'"
   fi
-  printf -v "$name" %s "$value"
+  printf -v "$_options_key" %s "$_options_value"
 }
 
 for ((_options_index = 1; _options_index < $#; _options_index++)); do

@@ -108,3 +108,9 @@ def test_a_plan_leaves_the_files_alone(tmp_path):
     assert "cp: would run: cp run.sh copy\nmkdir: would run: mkdir made\n" in done.stdout
     assert [file.name for file in tmp_path.iterdir()] == ["run.sh"]
     assert not Path(done.stdout.split()[-1]).exists()
+
+
+@pytest.mark.parametrize("name", ["name", "value", "known"])
+def test_a_variable_may_have_any_name(script, name):
+    script.write_text(SCRIPT.replace("empty=", f"{name}=").replace("$empty", f"${name}"))
+    assert run(script, f"--{name}", "x").stdout.endswith("[x]")
