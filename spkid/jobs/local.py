@@ -21,7 +21,8 @@ def run_here(job: ArrayJob, call: Call) -> dict[int, str]:
     at_once = job.at_once(max(1, len(os.sched_getaffinity(0)) // job.threads))
     job.prepare(call.launcher)
     waiting = list(reversed(job.jobs))
-    running: dict[int, int] = {}  # process -> job
+    # Process -> job. The objects are kept: subprocess reaps the child of one that is forgotten, and its end is lost here.
+    running: dict[int, tuple[int, subprocess.Popen]] = {}
     reasons: dict[int, str] = {}
     interrupt_on_signals()
     try:
@@ -34,18 +35,18 @@ def run_here(job: ArrayJob, call: Call) -> dict[int, str]:
                     process_group=0,
                     close_fds=False,
                 )
-                running[process.pid] = number
+                running[process.pid] = number, process
             pid, status = os.waitpid(-1, 0)
-            number = running.pop(pid, None)
-            if number is not None and os.WIFSIGNALED(status):
-                reasons[number] = f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+            ended = running.pop(pid, None)
+            if ended is not None and os.WIFSIGNALED(status):
+                reasons[ended[0]] = f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}"
     except KeyboardInterrupt as interrupt:
         _end(running)
         raise SystemExit(128 + interrupt.args[0]) from None
     return reasons
 
 
-def _end(running: dict[int, int]) -> None:
+def _end(running: dict[int, tuple[int, subprocess.Popen]]) -> None:
     deadline = time.monotonic() + GRACE
     for request in (signal.SIGTERM, signal.SIGKILL):
         for pid in running:

@@ -84,7 +84,7 @@ def check_named(section: str, values: dict[str, Any], table, options, given_else
         if number and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
             raise InputError(f"'{section}.{key}' must be a number, not {value!r}")
         if number and isinstance(default, int):  # a size or a count
-            least = min(default, 1)
+            least = 0 if key == "patience" else min(default, 1)
             if not isinstance(value, int) or value < least:
                 raise InputError(f"'{section}.{key}' must be a whole number of at least {least}, not {value}")
         if isinstance(default, bool | str) and not isinstance(value, type(default)):

@@ -68,8 +68,9 @@ def test_from_the_corpus_to_the_table(recipe, corpus):
     said = run(recipe, corpus, "--networks", "gru")
     for stage in range(9):
         assert f"Stage {stage}" in said
-    assert "begins with exp/gru_softmax" in said
-    assert "begins with exp/gru_triplet" in said
+    for phase, before in (("triplet", "softmax"), ("hard", "triplet")):
+        log = (recipe / "exp" / f"gru_{phase}" / "train.log").read_text()
+        assert f"begins with exp/gru_{before}" in log
     standard = results(recipe, "gru_hard", "all_pairs")
     assert standard["eer"] < 0.25
     published = results(recipe, "gru_hard", "deep_speaker")
