@@ -21,7 +21,7 @@ def run_here(job: ArrayJob, call: Call) -> dict[int, str]:
     at_once = job.at_once(max(1, len(os.sched_getaffinity(0)) // job.threads))
     job.prepare(call.launcher)
     waiting = list(reversed(job.jobs))
-    # Process -> job. The objects are kept: subprocess reaps the child of one that is forgotten, and its end is lost here.
+    # Process -> job, and the object: subprocess reaps the child of one that is forgotten, and its end is lost here.
     running: dict[int, tuple[int, subprocess.Popen]] = {}
     reasons: dict[int, str] = {}
     interrupt_on_signals()
