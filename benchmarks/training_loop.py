@@ -44,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(StringIO()):
         data_dir = write_data(Path(folder) / "data")
         for name, model in SYSTEMS.items():
-            bare, ours = measure(model, data_dir, Path(folder) / model["name"])
+            bare, ours = measure(model, data_dir, Path(folder) / name)
             more = 100 * (ours / bare - 1)
             print(f"{name:<24} {1e3 * bare:>7.1f} ms {1e3 * ours:>9.1f} ms {more:>6.1f}%", flush=True)
 
