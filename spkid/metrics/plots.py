@@ -85,7 +85,9 @@ def plot_det(
     axes.set_aspect("equal")
     axes.set_xlabel("false alarms among non-target trials (%)")
     axes.set_ylabel("misses among target trials (%)")
-    _finish(figure, axes, file, legend="upper right")
+    # where no curve is: those of poor systems lie in the upper right corner
+    poor = max(curve.eer for curve in curves) > 0.15
+    _finish(figure, axes, file, legend="lower left" if poor else "upper right")
 
 
 def plot_roc(file: str | os.PathLike | BinaryIO, systems: Mapping[str, TrialScores], title: str = "") -> None:
