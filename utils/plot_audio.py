@@ -13,7 +13,7 @@ from spkid.features import FbankOptions, fbank
 from spkid.jobs import Program
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
-from spkid.kaldi.tables import VECTOR, read_script, read_table
+from spkid.kaldi.tables import VECTOR, open_table, read_script
 
 WINDOW, HOP, MELS = 320, 160, 23  # samples and bands, those of the LSTM laboratory sheet
 COMPARED_EVERY = 0.01  # seconds
@@ -121,10 +121,10 @@ def _mel_spectrogram(wave: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _vad_track(path: str, utterance: str) -> list[Interval]:
-    for key, decisions in read_table(f"scp:{path}", VECTOR):
-        if key == utterance:
-            return intervals_of(decisions)
-    raise InputError(f"{path}: has no decisions for {utterance}; give --data and an utterance's id")
+    with open_table(f"scp:{path}", VECTOR) as table:
+        if utterance not in table:
+            raise InputError(f"{path}: has no decisions for {utterance}; give --data and an utterance's id")
+        return intervals_of(table[utterance])
 
 
 def _comparison(tracks: dict[str, list[Interval]], duration: float) -> str:

@@ -18,7 +18,6 @@ stop_stage=10
 nj=8
 cmd=$train_cmd
 plan=false                 # true: only tell what would run, and why
-gpu_cmd=$gpu_cmd           # launcher of the training (cmd.sh); empty: it runs right here
 num_processes=1            # of the training, a GPU each
 use_gpu=false              # for extraction
 corpus=corpus

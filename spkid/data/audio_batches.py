@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from spkid.data.augmentation import Chain
-from spkid.data.batches import Batch, SpecAugment, chunk_rng
+from spkid.data.batches import Batch, MicroBatches, SpecAugment, chunk_rng
 from spkid.data.crops import Crop, Cropper
 from spkid.data.device_features import DeviceFeatures
 from spkid.data.plan import EpochPlan
-from spkid.kaldi import InputError
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class AudioBatch(Batch):
     masks: torch.Tensor | None = None
 
 
-class AudioBatches(torch.utils.data.Dataset):
+class AudioBatches(MicroBatches):
     """The micro-batches of an epoch by their number; in the place of one that cannot be read, the reason.
 
     Args:
@@ -51,12 +50,6 @@ class AudioBatches(torch.utils.data.Dataset):
 
     def __len__(self) -> int:
         return len(self.plan)
-
-    def __getitem__(self, number: int) -> AudioBatch | InputError:
-        try:
-            return self._read(number)
-        except InputError as error:
-            return error  # raised by a reading process, it would arrive wrapped in that process's traceback
 
     def _read(self, number: int) -> AudioBatch:
         members, frames = self.plan.utterances[number], int(self.plan.frames[number])

@@ -77,8 +77,21 @@ class Batch:
     ids: list[str]
 
 
-class EpochBatches(torch.utils.data.Dataset):
-    """The micro-batches of an epoch by their number; in the place of one that cannot be read, the reason."""
+class MicroBatches(torch.utils.data.Dataset):
+    """The micro-batches of an epoch by their number; in the place of one that cannot be read, the reason.
+
+    Subclasses give `__len__`, and `_read(number) -> Batch`, which may raise InputError.
+    """
+
+    def __getitem__(self, number: int) -> Batch | InputError:
+        try:
+            return self._read(number)
+        except InputError as error:
+            return error  # raised by a reading process, it would arrive wrapped in that process's traceback
+
+
+class EpochBatches(MicroBatches):
+    """Chunks of features, masked."""
 
     def __init__(
         self,
@@ -95,12 +108,6 @@ class EpochBatches(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, number: int) -> Batch | InputError:
-        try:
-            return self._read(number)
-        except InputError as error:
-            return error  # raised by a reading process, it would arrive wrapped in that process's traceback
-
     def _read(self, number: int) -> Batch:
         members = self.plan.utterances[number]
         frames = int(self.plan.frames[number])
@@ -116,7 +123,7 @@ class EpochBatches(torch.utils.data.Dataset):
         )
 
 
-def iterate(batches: torch.utils.data.Dataset, numbers: Sequence[int], workers: int) -> Iterator[Batch]:
+def iterate(batches: MicroBatches, numbers: Sequence[int], workers: int) -> Iterator[Batch]:
     """The micro-batches with these numbers, in this order, read ahead by `workers` processes.
 
     Raises InputError for an utterance that cannot be read.

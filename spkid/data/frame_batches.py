@@ -7,14 +7,14 @@ An epoch holds every frame of every utterance once, shuffled over the whole set.
 import numpy as np
 import torch
 
-from spkid.data.batches import Batch
+from spkid.data.batches import Batch, MicroBatches
 from spkid.data.source import FeatureSource, MemorySource
 from spkid.kaldi import InputError
 
 WINDOWS_AT_ONCE = 8192  # of an utterance in one pass of the network
 
 
-class FrameBatches(torch.utils.data.Dataset):
+class FrameBatches(MicroBatches):
     """The micro-batches of an epoch by their number; in the place of one that cannot be read, the reason.
 
     Its inputs are (micro_batch, frames, dims), its labels the speakers, (micro_batch,). What does not fill
@@ -53,12 +53,6 @@ class FrameBatches(torch.utils.data.Dataset):
 
     def __len__(self) -> int:
         return self._batches
-
-    def __getitem__(self, number: int) -> Batch | InputError:
-        try:
-            return self._read(number)
-        except InputError as error:
-            return error  # raised by a reading process, it would arrive wrapped in that process's traceback
 
     def _read(self, number: int) -> Batch:
         places = self._order[number * self.micro_batch : (number + 1) * self.micro_batch]

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from spkid.data.audio_batches import AudioBatches
 from spkid.data.audio_options import audio_options, feature_dims, recorded_options, wave_options
 from spkid.data.audio_source import AudioSource, SpeechFrames
 from spkid.data.augmentation import Chain, build_augmentation, copies_of_speakers
-from spkid.data.batches import SpecAugment
+from spkid.data.batches import MicroBatches, SpecAugment
 from spkid.data.crops import Cropper
 from spkid.data.front_end import FrontEnd, read_vad_record, transforms
 from spkid.data.plan import EpochPlan
@@ -39,7 +38,9 @@ def speakers_and_copies(speakers: list[str], config: TrainConfig) -> list[str]:
     return speakers + [f"sp{factor:g}-{speaker}" for factor in factors for speaker in speakers]
 
 
-def training_reader(config: TrainConfig, cropper: Cropper, labels: np.ndarray) -> Callable[[EpochPlan, int], Dataset]:
+def training_reader(
+    config: TrainConfig, cropper: Cropper, labels: np.ndarray
+) -> Callable[[EpochPlan, int], MicroBatches]:
     """What gives the micro-batches of a plan and an epoch. Raises InputError for an augmentation without its data."""
     augmentation = build_augmentation(config.data.augmentation, cropper.options.sample_frequency)
     masks = SpecAugment(**vars(config.data.spec_augment))
@@ -50,6 +51,6 @@ def training_reader(config: TrainConfig, cropper: Cropper, labels: np.ndarray) -
     )
 
 
-def validation_reader(cropper: Cropper, labels: np.ndarray) -> Callable[[EpochPlan, int], Dataset]:
+def validation_reader(cropper: Cropper, labels: np.ndarray) -> Callable[[EpochPlan, int], MicroBatches]:
     """The same for crops that are neither augmented nor masked."""
     return lambda plan, epoch: AudioBatches(cropper, labels, 0, plan, 0, epoch, Chain(), SpecAugment(), 0)

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from spkid.data.audio_batches import network_inputs
-from spkid.data.batches import Batch, EpochBatches, SpecAugment, iterate
+from spkid.data.batches import Batch, EpochBatches, MicroBatches, SpecAugment, iterate
 from spkid.data.crops import Cropper
 from spkid.data.device_features import DeviceFeatures
 from spkid.data.frame_batches import FrameBatches
@@ -25,7 +24,7 @@ from spkid.train.training_set import TrainingSet
 VALIDATION_BATCH = 64
 VALIDATION_FRAMES = 1024  # in a batch of single frames
 
-Reader = Callable[[EpochPlan, int], Dataset]  # a plan and an epoch -> its micro-batches by their number
+Reader = Callable[[EpochPlan, int], MicroBatches]  # a plan and an epoch -> its micro-batches by their number
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Feed:
     speakers_left_out: how many have too few utterances for the sampler.
     """
 
-    open_epoch: Callable[[int], Dataset]
+    open_epoch: Callable[[int], MicroBatches]
     batches_per_epoch: int
     group_size: int = 1
     workers: int = 0
