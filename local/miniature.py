@@ -3,7 +3,8 @@
 
 The speech is that of speechocean762 (`--speech` names the folder, local/speechocean762.py fetches it), or else
 espeak-ng's forty synthetic voices of egs/mini. Names, nesting, lists and tables are those of the published corpora;
-error rates on such a corpus say that a recipe works and nothing about the corpus it is named after.
+error rates on such a corpus say that a recipe works and nothing about the corpus it is named after. The file MINIATURE
+in it says so; by it recipes know that their small sizes are wanted (utils/miniature.sh).
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from local.common.layouts import Voice
 from local.common.marked_speech import marked_recording
 from local.common.noises import SLOPES, coloured_noise
 from local.common.synthetic_speech import load_espeak
-from local.common.walking import LeftOut, files_below, folder
+from local.common.walking import MINIATURE, LeftOut, files_below, folder
 from spkid.audio import read_audio, resample
 from spkid.audio.labels import Interval
 from spkid.features import MfccOptions, add_deltas, mfcc
 from spkid.jobs import Program, Step
 from spkid.kaldi import InputError
+from spkid.kaldi.io import atomic_write
 from spkid.kaldi.lists import read_id_map
 
+MARK = "Made by local/miniature.py, in the tree of a real corpus. Recipes take narrow networks and few epochs for it."
 SOURCES = [Path(module).resolve() for module in (__file__, layouts.__file__, marked_speech.__file__)]  # the design
 
 
@@ -104,9 +107,13 @@ class Miniature(Program):
 
 
 class Layout(Program):
-    """What the maker of every corpus takes. CONTENT: what it leaves in the directory."""
+    """What the maker of every corpus takes.
+
+    CONTENT: what it leaves in the directory. MARKED: the folder below the directory that recipes are given as --corpus.
+    """
 
     CONTENT: ClassVar[tuple[str, ...]] = ()
+    MARKED: ClassVar[str] = "."
 
     speech = cli.SwitchAttr("--speech", str, default="", help="the folder speechocean762; else synthetic voices")
     speakers = cli.SwitchAttr("--speakers", cli.Range(2, 125), default=24, help="how many, evenly spread")
@@ -136,6 +143,8 @@ class Layout(Program):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             voices = self._voices(root)
             self.make(root, voices)
+            with atomic_write(root / self.MARKED / MINIATURE) as stream:
+                stream.write(f"{MARK}\n")
             kind = "speakers of speechocean762" if self.speech else "synthetic voices: nobody speaks here"
             whose = f", of {len(voices)} {kind}" if voices else ""
             step.finish(f"{corpus}: {', '.join(self.CONTENT)} in {directory}{whose}")
@@ -196,6 +205,7 @@ class MakeLibrispeech(Layout):
 
     EXAMPLE = "local/miniature.py librispeech --speech downloads/speechocean762 --speakers 40 corpus"
     CONTENT = ("LibriSpeech",)
+    MARKED = "LibriSpeech"
 
     def make(self, root: Path, voices: list[Voice]) -> None:
         split = self.speakers - self.test_speakers
@@ -320,6 +330,7 @@ class MakeMusan(Layout):
 
     EXAMPLE = "local/miniature.py musan --speech downloads/speechocean762 --noises noises/kitchen corpus"
     CONTENT = ("musan",)
+    MARKED = "musan"  # noises alone make no miniature of what lies beside them
 
     noises = cli.SwitchAttr("--noises", str, default="", help="folder of noise recordings; else coloured noise")
 
@@ -335,6 +346,7 @@ class MakeRirsNoises(Layout):
 
     EXAMPLE = "local/miniature.py rirs_noises --rirs rirs/house corpus"
     CONTENT = ("RIRS_NOISES",)
+    MARKED = "RIRS_NOISES"
 
     rirs = cli.SwitchAttr("--rirs", str, default="", help="folder of measured impulse responses")
     noises = cli.SwitchAttr("--noises", str, default="", help="folder of noise recordings; else coloured noise")

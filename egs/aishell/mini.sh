@@ -1,5 +1,5 @@
-# Sourced by run.sh for --mini true: all speakers of a miniature corpus of local/miniature.py, and networks that one core
-# trains on them in seconds. Rates on it say that the recipe works, and nothing about AISHELL.
+# Sourced by run.sh for a miniature corpus of local/miniature.py, or --mini true: all of its speakers, and networks that
+# one core trains on them in seconds. Rates on it say that the recipe works, and nothing about AISHELL.
 
 train_speakers=0
 test_speakers=0

@@ -4,7 +4,8 @@
 # Usage: bash run.sh --corpus DIR [--config conf/ecapa_tdnn.yaml] [--stage 0] [--stop-stage 5] [--nj 4] [--cmd utils/run.py]
 #
 # DIR holds data_aishell, unpacked (local/aishell.py download DIR fetches it, 15 GB). The configurations differ in one line
-# each. --mini true: sizes for a miniature corpus (mini.sh). README.md says which option is which of the sheet's.
+# each. Where DIR is a miniature (local/miniature.py) networks are narrow and trainings short (mini.sh). README.md says
+# which option is which of the sheet's.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh
@@ -27,7 +28,7 @@ seed=0                     # of their draw
 layers="near far"          # embeddings that are scored: fc1's output and fc2's
 plda=false                 # Kaldi's back end too, trained on the training speakers
 lda_dim=150
-mini=false
+mini=                      # true: the sizes of mini.sh; empty: where the corpus is a miniature
 . utils/parse_options.sh
 [ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 
@@ -36,6 +37,7 @@ exp_name=${exp_name:-$(basename "$config" .yaml)}
 case $(basename "$config" .yaml) in *_mfcc23) kind=mfcc23 ;; *_fbank80) kind=fbank80 ;; *) kind=mfcc30 ;; esac
 features=${features:-$kind}
 ! grep -q "name: asv_xvector" "$config" || is_xvector=true
+. utils/miniature.sh
 ! $mini || . ./mini.sh
 data=data/$features
 system=exp/$exp_name

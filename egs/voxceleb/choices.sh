@@ -3,6 +3,7 @@
 fail() { echo "$0: error: $*" >&2; exit 1; }
 data=data                  # the configurations name data/musan_noise and so on
 train_lists="o o_cleaned e e_cleaned h h_cleaned"
+$eval_only || . utils/miniature.sh
 $eval_only || ! $mini || . ./mini.sh
 changes=()
 for setting in $settings; do changes+=(--set "$setting"); done

@@ -1,5 +1,5 @@
-# Sourced by choices.sh for --mini true: sizes for a miniature corpus of local/miniature.py (some 30 speakers to train
-# on, ten utterances each) on one core. Rates on it say that the recipe works, and nothing about VoxCeleb.
+# Sourced by choices.sh for a miniature corpus of local/miniature.py (some 30 speakers to train on, ten utterances each), or
+# --mini true: sizes for one core. Rates on it say that the recipe works, and nothing about VoxCeleb.
 
 schedule="schedule.epochs=12"
 wespeaker="schedule.epochs=12 schedule.final=0.05 schedule.warmup_epochs=1 averaging.last_epochs=2"

@@ -7,7 +7,8 @@
 # DIR holds voxceleb1, voxceleb2, musan and RIRS_NOISES (or name each: --voxceleb1 DIR ...). conf/xvector.yaml trains on
 # features (stages 1 to 4: Kaldi's voxceleb/v2) and scores with PLDA; the others train on audio that is augmented while
 # it is read. conf/*_lm.yaml fine-tune what the configuration without _lm has trained: --config conf/ecapa_tdnn_lm.yaml
-# --stage 5. --mini true: sizes for a miniature corpus (mini.sh). README.md says which option is which of the originals.
+# --stage 5. Where DIR is a miniature (local/miniature.py), networks are narrow and trainings short (mini.sh). README.md
+# says which option is which of the originals.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh
@@ -41,7 +42,7 @@ top_n=300                  # of the cohort
 dev_utts=40                # of each test speaker of VoxCeleb2, for calibration
 dev_targets=20000          # trials of each kind there
 qmf=false                  # durations and cohort means join the calibration
-mini=false
+mini=                      # true: the sizes of mini.sh; empty: where the corpus is a miniature
 . utils/parse_options.sh
 [ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 . ./choices.sh

@@ -13,6 +13,7 @@ from spkid.kaldi.io import atomic_write, reason
 
 DEEPEST_FOLDER = 12  # more is a loop of symbolic links
 SHOWN = 3
+MINIATURE = "MINIATURE"  # the file that tells a miniature (local/miniature.py) from the corpus it is named after
 
 
 class File(NamedTuple):
@@ -68,8 +69,8 @@ def files_below(
     """Every file below a folder with one of these extensions (".wav", lower case), sorted by path.
 
     Folders and files whose name begins with a dot are passed over, and so are, without a word, files named in `ignore`
-    (the corpus' own notes). Links are followed. Files that cannot be used are left out and noted: other extensions,
-    empty files, names that no line of a table can hold.
+    (the corpus' own notes) and the mark of a miniature. Links are followed. Files that cannot be used are left out and
+    noted: other extensions, empty files, names that no line of a table can hold.
 
     Raises:
         InputError: there is no such folder, or it cannot be read.
@@ -77,7 +78,7 @@ def files_below(
     root = os.fspath(root).rstrip("/") or "/"
     found: list[File] = []
     extensions = tuple(extensions)
-    ignore = set(ignore)
+    ignore = {*ignore, MINIATURE}
     waiting = [("", 0)]
     while waiting:
         folder, depth = waiting.pop()

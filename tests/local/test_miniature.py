@@ -9,6 +9,7 @@ import pytest
 
 from local import miniature
 from local.common.marked_speech import marked_recording, speech_intervals
+from local.common.walking import MINIATURE
 from spkid.audio import read_audio
 from spkid.audio.labels import seconds_of
 from spkid.kaldi import DataDir
@@ -78,6 +79,9 @@ def test_what_is_made_can_be_prepared(corpus, speech, tmp_path, capsys):
     module, words, directory = CORPORA[corpus]
     prepare(module, *[str(word).replace("ROOT", str(root)) for word in words], tmp_path / "data")
     assert "left out" not in capsys.readouterr().out, "nothing in it is odd"
+    given = root / {"librispeech": "LibriSpeech", "musan": "musan", "rirs_noises": "RIRS_NOISES"}.get(corpus, "")
+    assert [path.parent for path in root.rglob(MINIATURE)] == [given], "where recipes look for it, below --corpus"
+    assert len((given / MINIATURE).read_text().splitlines()) == 1
     data = DataDir(tmp_path / "data" / directory)
     data.check()
     assert data.utterances

@@ -76,7 +76,7 @@ def results(recipe: Path, name: str) -> dict:
 
 
 def test_kaldi_path(recipe, corpus):
-    words = ["--corpus", corpus, "--mini", "true", "--config", "conf/xvector.yaml", "--lists", "o_cleaned"]
+    words = ["--corpus", corpus, "--config", "conf/xvector.yaml", "--lists", "o_cleaned"]
     said = run(recipe, *words)
     stages = re.findall(r"^Stage (\d+):", said, re.MULTILINE)
     assert stages == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "10"]  # 9 needs development speakers: of the others
@@ -96,7 +96,7 @@ def test_kaldi_path(recipe, corpus):
 
 
 def test_path_on_audio_with_large_margin(recipe, corpus):
-    words = ["--corpus", corpus, "--mini", "true", "--lists", "o_cleaned h_cleaned", "--qmf", "true"]
+    words = ["--corpus", corpus, "--lists", "o_cleaned h_cleaned", "--qmf", "true"]
     run(recipe, *words)
     speakers = (recipe / "exp/ecapa_tdnn/speakers.txt").read_text().split()
     assert len(speakers) == 3 * 19  # and their copies at two other speeds
