@@ -4,8 +4,8 @@
 # Usage: bash run.sh --corpus DIR [--config conf/ecapa_tdnn.yaml] [--stage 0] [--stop-stage 5] [--nj 4] [--cmd utils/run.py]
 #
 # DIR holds data_aishell, unpacked (local/aishell.py download DIR fetches it, 15 GB). The configurations differ in one line
-# each. Where DIR is a miniature (local/miniature.py) networks are narrow and trainings short (mini.sh). README.md says
-# which option is which of the sheet's.
+# each. Where DIR is a miniature (local/miniature.py), networks are narrow and trainings short (mini.sh; --mini false: the
+# sheet's sizes). README.md says which option is which of the sheet's.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh

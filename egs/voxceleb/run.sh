@@ -7,8 +7,8 @@
 # DIR holds voxceleb1, voxceleb2, musan and RIRS_NOISES (or name each: --voxceleb1 DIR ...). conf/xvector.yaml trains on
 # features (stages 1 to 4: Kaldi's voxceleb/v2) and scores with PLDA; the others train on audio that is augmented while
 # it is read. conf/*_lm.yaml fine-tune what the configuration without _lm has trained: --config conf/ecapa_tdnn_lm.yaml
-# --stage 5. Where DIR is a miniature (local/miniature.py), networks are narrow and trainings short (mini.sh). README.md
-# says which option is which of the originals.
+# --stage 5. Where DIR is a miniature (local/miniature.py), networks are narrow and trainings short (mini.sh; --mini false:
+# the published sizes). README.md says which option is which of the originals.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh

@@ -8,21 +8,16 @@ import subprocess
 
 import pytest
 
+from tests.recipes.running import copy_recipe
 from tests.shared import REPOSITORY
 
-RECIPE = REPOSITORY / "egs" / "mini"
 RESULTS = ("exp/xvector/results/scores_plda", "exp/xvector/results/scores_cosine", "exp/xvector/final.safetensors")
 
 
 @pytest.fixture
 def recipe(tmp_path):
     """A copy of the recipe in a checkout of its own, without what earlier runs have left."""
-    folder = tmp_path / "egs" / "mini"
-    left = shutil.ignore_patterns("data", "exp", "mfcc", "corpus")
-    shutil.copytree(RECIPE, folder, symlinks=True, ignore=left)
-    for name in ("steps", "utils", "local", "spkid", "path.sh"):
-        (tmp_path / name).symlink_to(REPOSITORY / name)
-    return folder
+    return copy_recipe(tmp_path, "mini")
 
 
 def run(recipe, environment, *options):

@@ -24,8 +24,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.recipes.running import copy_recipe, environment
+
 STAGES = 8
 RESULTS = (
     "exp/xvector/final.safetensors",
@@ -36,18 +38,9 @@ RESULTS = (
 SECONDS_BETWEEN_LOOKS = 0.02
 
 
-def copy_recipe(root: Path, epochs: int) -> Path:
-    """egs/mini in a checkout of its own: links to everything else, and a training of `epochs` epochs."""
-    root.mkdir()
-    for name in LINKED:
-        (root / name).symlink_to(REPOSITORY / name)
-    original, copy = REPOSITORY / "egs" / "mini", root / "egs" / "mini"
-    copy.mkdir(parents=True)
-    for name in ("run.sh", "cmd.sh"):
-        shutil.copy(original / name, copy / name)
-    for name in ("steps", "utils", "local"):
-        shutil.copy(original / name, copy / name, follow_symlinks=False)
-    shutil.copytree(original / "conf", copy / "conf")
+def copy_mini(root: Path, epochs: int) -> Path:
+    """egs/mini in a checkout of its own, with a training of `epochs` epochs."""
+    copy = copy_recipe(root, "mini")
     config = copy / "conf" / "xvector.yaml"
     config.write_text(re.sub(r"epochs: \d+", f"epochs: {epochs}", config.read_text(encoding="utf-8")), encoding="utf-8")
     return copy
@@ -63,14 +56,13 @@ class Run:
     begun: dict[int, float] = field(default_factory=dict)  # stage -> when it announced itself
 
     def __post_init__(self):
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.log = self.recipe / "log"
         self._offset = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
                 ["bash", "run.sh", *self.options],
                 cwd=self.recipe,
-                env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -136,7 +128,7 @@ def main() -> int:
     work.mkdir(parents=True, exist_ok=True)
 
     started = time.monotonic()
-    first = copy_recipe(work / "uninterrupted", arguments.epochs)
+    first = copy_mini(work / "uninterrupted", arguments.epochs)
     run = Run(first, options)
     run.wait("the uninterrupted run")
     ends = [*(run.begun[stage] for stage in range(1, STAGES)), time.monotonic()]
@@ -148,7 +140,7 @@ def main() -> int:
     left, number, different = arguments.kills, 0, []
     while left > 0:
         number += 1
-        recipe = copy_recipe(work / f"killed_{number}", arguments.epochs)
+        recipe = copy_mini(work / f"killed_{number}", arguments.epochs)
         for stage in sorted(rng.sample(range(STAGES), min(left, STAGES))):
             moment, group = rng.uniform(0, lasted[stage]), rng.choice(kinds)
             run = Run(recipe, options)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from plumbum import cli
 
 from spkid.jobs import Program, Step
 from spkid.kaldi import InputError
-from tests.shared import REPOSITORY
+from tests.recipes.running import call, copy_recipe
 
 
 class Copy(Program):
@@ -108,17 +107,9 @@ def test_inputs_that_are_missing_are_said_but_a_wrong_command_line_stays_an_erro
 
 
 def test_the_plan_of_a_recipe_changes_nothing(here):
-    for name in ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local"):
-        (here / name).symlink_to(REPOSITORY / name)
-    recipe, original = here / "egs" / "mini", REPOSITORY / "egs" / "mini"
-    recipe.mkdir(parents=True)
-    for name in ("run.sh", "cmd.sh", "steps", "utils", "local"):
-        shutil.copy(original / name, recipe / name, follow_symlinks=False)
-    shutil.copytree(original / "conf", recipe / "conf")
+    recipe = copy_recipe(here, "mini")
     before = stamps(recipe)
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = ["bash", "run.sh", "--plan", "true"]
-    done = subprocess.run(command, cwd=recipe, env=environment, capture_output=True, text=True)
+    done = call("bash", "run.sh", "--plan", "true", cwd=recipe)
     assert done.returncode == 0, done.stderr
     assert stamps(recipe) == before
     assert all(f"Stage {stage}:" in done.stdout for stage in range(8))

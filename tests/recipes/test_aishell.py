@@ -1,9 +1,6 @@
 """egs/aishell on a miniature corpus, and what the laboratory sheet promises (S2 of the shared SYSTEMS.md)."""
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,18 +12,13 @@ from spkid.kaldi.tables import VECTOR, read_table
 from spkid.nnet import build_loss, build_model, count_parameters
 from spkid.train.config import load_config
 from spkid.train.schedules import Schedule
+from tests.recipes.running import call, copy_recipe
 from tests.shared import REPOSITORY, corpora
 
 RECIPE = REPOSITORY / "egs" / "aishell"
-LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
 CONFIGURATIONS = sorted(path.stem for path in (RECIPE / "conf").glob("*.yaml"))
 SPEAKERS, TEST_SPEAKERS, UTTERANCES = 40, 10, 10
 torch.set_num_threads(1)
-
-
-def call(*words: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +35,7 @@ def corpus(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
     """The recipe in a directory of its own, beside links to everything else of the repository."""
-    root = tmp_path_factory.mktemp("repository")
-    for name in LINKED:
-        (root / name).symlink_to(REPOSITORY / name)
-    copy = root / "egs" / "aishell"
-    shutil.copytree(RECIPE, copy, symlinks=True, ignore=shutil.ignore_patterns("data", "exp", "corpus"))
-    return copy
+    return copy_recipe(tmp_path_factory.mktemp("repository"), "aishell")
 
 
 def run(recipe: Path, corpus: Path, *options: object) -> str:

@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,18 +10,13 @@ import torch
 
 from spkid.nnet import build_loss, build_model, count_parameters
 from spkid.train.config import load_config
+from tests.recipes.running import call, copy_recipe
 from tests.shared import REPOSITORY, corpora
 
 RECIPE = REPOSITORY / "egs" / "librispeech"
-LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
 CONFIGURATIONS = sorted(path.name for path in (RECIPE / "conf").glob("*.yaml"))
 TEST_SPEAKERS = 12
 torch.set_num_threads(1)
-
-
-def call(*words: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +39,7 @@ def corpus(tmp_path_factory) -> Path:
 @pytest.fixture
 def recipe(tmp_path) -> Path:
     """The recipe in a directory of its own, beside links to everything else of the repository."""
-    for name in LINKED:
-        (tmp_path / name).symlink_to(REPOSITORY / name)
-    copy = tmp_path / "egs" / "librispeech"
-    shutil.copytree(RECIPE, copy, symlinks=True, ignore=shutil.ignore_patterns("data", "exp", "corpus"))
-    return copy
+    return copy_recipe(tmp_path, "librispeech")
 
 
 def run(recipe: Path, corpus: Path, *options: object) -> str:

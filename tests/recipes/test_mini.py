@@ -2,38 +2,23 @@
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.shared import REPOSITORY
-
-LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
+from tests.recipes.running import call, copy_recipe
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """egs/mini in a directory of its own, beside links to everything else of the repository."""
-    for name in LINKED:
-        (tmp_path / name).symlink_to(REPOSITORY / name)
-    original, copy = REPOSITORY / "egs" / "mini", tmp_path / "egs" / "mini"
-    copy.mkdir(parents=True)
-    for name in ("run.sh", "cmd.sh"):
-        shutil.copy(original / name, copy / name)
-    shutil.copytree(original / "conf", copy / "conf")
-    for name in ("steps", "utils", "local"):
-        shutil.copy(original / name, copy / name, follow_symlinks=False)
-    return copy
+    return copy_recipe(tmp_path, "mini")
 
 
 def start(recipe: Path, *options: str) -> subprocess.CompletedProcess:
-    """Calls run.sh from another directory, as the README says, in the environment of these tests."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    command = ["bash", "egs/mini/run.sh", *options]
-    return subprocess.run(command, cwd=recipe.parents[1], env=environment, capture_output=True, text=True)
+    """Calls run.sh from another directory, as the README says."""
+    return call("bash", "egs/mini/run.sh", *options, cwd=recipe.parents[1])
 
 
 def run(recipe: Path, *options: str) -> str:

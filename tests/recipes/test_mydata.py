@@ -1,12 +1,9 @@
 """egs/mydata whole: a folder at 8 kHz with bad files, long recordings with segments, an import that is fine-tuned."""
 
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +19,10 @@ from spkid.kaldi import DataDir, InputError
 from spkid.nnet import build_model
 from spkid.train.config import load_config
 from spkid.train.experiment import save_final
+from tests.recipes.running import call, copy_recipe
 from tests.shared import REPOSITORY, corpora
 from tests.train.test_fine_tuning import wespeaker_file
 
-LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
 ORIGINAL = REPOSITORY / "egs" / "mydata"
 
 torch.set_num_threads(1)
@@ -34,12 +31,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     """The recipe in a directory of its own."""
-    root = tmp_path_factory.mktemp("recipe")
-    for name in LINKED:
-        (root / name).symlink_to(REPOSITORY / name)
-    return shutil.copytree(
-        ORIGINAL, root / "egs" / "mydata", symlinks=True, ignore=shutil.ignore_patterns("data", "exp")
-    )
+    return copy_recipe(tmp_path_factory.mktemp("recipe"), "mydata")
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +51,7 @@ def corpus(tmp_path_factory):
 
 
 def start(recipe: Path, *options: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    command = ["bash", str(recipe / "run.sh"), "--nj", "1", *map(str, options)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=cwd)
+    return call("bash", recipe / "run.sh", "--nj", 1, *options, cwd=cwd)
 
 
 def run(recipe: Path, *options: object, cwd: Path | None = None) -> str:
@@ -131,8 +121,7 @@ def test_the_commands_at_the_end_work(trained, corpus):
     (line,) = (line for line in said.splitlines() if line.startswith("spkid verify"))
     wave = next((corpus / "folders").glob("*/*/3.wav"))
     words = shlex.split(line.replace("FIRST.wav", shlex.quote(str(wave))).replace("SECOND.wav", shlex.quote(str(wave))))
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    done = call(*words)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^decision +same speaker$", done.stdout, re.MULTILINE)
 

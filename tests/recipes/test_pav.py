@@ -1,9 +1,7 @@
 """egs/pav on a miniature corpus, and what the PAV laboratory's network promises (S3 of the shared SYSTEMS.md)."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,18 +10,13 @@ import torch
 
 from spkid.nnet import build_model, count_parameters
 from spkid.train.config import load_config
+from tests.recipes.running import call, copy_recipe
 from tests.shared import REPOSITORY, corpora
 
 RECIPE = REPOSITORY / "egs" / "pav"
-LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
 SPEAKERS, TESTED = 14, 2  # utterances of each that are tested with, of ten
 FASTER = "schedule.epochs=2 device=cpu"
 torch.set_num_threads(1)
-
-
-def call(*words: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +32,7 @@ def corpus(tmp_path_factory) -> Path:
 @pytest.fixture
 def recipe(tmp_path) -> Path:
     """The recipe in a directory of its own, beside links to everything else of the repository."""
-    for name in LINKED:
-        (tmp_path / name).symlink_to(REPOSITORY / name)
-    copy = tmp_path / "egs" / "pav"
-    shutil.copytree(RECIPE, copy, symlinks=True, ignore=shutil.ignore_patterns("data", "exp", "mfcc", "corpus"))
-    return copy
+    return copy_recipe(tmp_path, "pav")
 
 
 def run(recipe: Path, corpus: Path, *options: object) -> str:

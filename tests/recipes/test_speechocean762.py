@@ -1,18 +1,14 @@
 """egs/speechocean762 whole, on a corpus of a few speakers: every stage works, and the second run has nothing to do."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.shared import REPOSITORY, corpora
+from tests.recipes.running import call, copy_recipe
+from tests.shared import corpora
 
-LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
 UTTERANCES = 20  # of each speaker: LDA of 60 values wants more than 60 of four speakers
 
 
@@ -42,10 +38,7 @@ def small_corpus(tmp_path):
 @pytest.fixture
 def recipe(tmp_path):
     """The recipe in a directory of its own, with a configuration for a handful of utterances."""
-    for name in LINKED:
-        (tmp_path / name).symlink_to(REPOSITORY / name)
-    original, copy = REPOSITORY / "egs" / "speechocean762", tmp_path / "egs" / "speechocean762"
-    shutil.copytree(original, copy, symlinks=True, ignore=shutil.ignore_patterns("data", "exp", "corpus"))
+    copy = copy_recipe(tmp_path, "speechocean762")
     for name in ("lde_xvector", "lde_xvector_audio", "lde_xvector_augmented"):
         config = copy / "conf" / f"{name}.yaml"
         text = config.read_text()
@@ -57,11 +50,10 @@ def recipe(tmp_path):
 
 
 def run(recipe: Path, *options: str, script: str = "run.sh") -> str:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    command = ["bash", str(recipe / script), *options, "--lda-dim", "5"]
+    words = [*options, "--lda-dim", "5"]
     if script == "run.sh":
-        command += ["--dev-speakers", "2", "--speeds", "1.1", "--baseline-lda-dim", "3"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        words += ["--dev-speakers", "2", "--speeds", "1.1", "--baseline-lda-dim", "3"]
+    done = call("bash", recipe / script, *words)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

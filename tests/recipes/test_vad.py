@@ -1,46 +1,32 @@
 """egs/vad whole, on a miniature of the laboratory's corpus: its tables, its pictures, and what it must achieve."""
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from local.miniature import Miniature
-from tests.shared import REPOSITORY, SHARED
+from tests.recipes.running import call, copy_recipe
+from tests.shared import SHARED
 
-LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
 NETWORKS = ("lstm", "blstm", "lstm2")
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """egs/vad in a directory of its own, beside links to everything else of the repository, and a corpus."""
-    for name in LINKED:
-        (tmp_path / name).symlink_to(REPOSITORY / name)
-    original, copy = REPOSITORY / "egs" / "vad", tmp_path / "egs" / "vad"
-    copy.mkdir(parents=True)
-    for name in ("run.sh", "cmd.sh"):
-        shutil.copy(original / name, copy / name)
-    shutil.copytree(original / "conf", copy / "conf")
-    for name in ("steps", "utils", "local"):
-        shutil.copy(original / name, copy / name, follow_symlinks=False)
     speech = SHARED / "corpora" / "speechocean762"
     spoken = ["--speech", str(speech)] if speech.is_dir() else []
     size = ["--rate", "8000", "--speakers", "12", "--utterances", "8", "--test-speakers", "4"]
     words = ["miniature.py", "vad", *spoken, *size, str(tmp_path / "corpus")]
     assert Miniature.run(words, exit=False)[1] == 0
-    return copy
+    return copy_recipe(tmp_path, "vad")
 
 
 def run(recipe: Path, *options: str) -> subprocess.CompletedProcess:
-    """Calls run.sh as the README says, in the environment of these tests."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    command = ["bash", "egs/vad/run.sh", *options]
-    return subprocess.run(command, cwd=recipe.parents[1], env=environment, capture_output=True, text=True)
+    """Calls run.sh as the README says."""
+    return call("bash", "egs/vad/run.sh", *options, cwd=recipe.parents[1])
 
 
 def results(recipe: Path, system: str, name: str) -> dict:

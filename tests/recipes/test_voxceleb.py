@@ -1,11 +1,8 @@
 """egs/voxceleb on miniatures in VoxCeleb's tree: Kaldi's path, the path on audio, published networks, every option."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +17,9 @@ from spkid.nnet import pretrained
 from spkid.train.config import load_config
 from spkid.train.show import show_model
 from tests.nnet.goldens import arrays, case_weights, deviation
+from tests.recipes.running import call, copy_recipe
 from tests.shared import REPOSITORY, corpora
 
-LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
 ORIGINAL = REPOSITORY / "egs" / "voxceleb"
 LITE = "vt_resnetse34l_sap_m40"
 
@@ -49,17 +46,11 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     """The recipe in a directory of its own."""
-    root = tmp_path_factory.mktemp("recipe")
-    for name in LINKED:
-        (root / name).symlink_to(REPOSITORY / name)
-    ignored = shutil.ignore_patterns("data", "exp", "mfcc", "corpus")
-    return shutil.copytree(ORIGINAL, root / "egs" / "voxceleb", symlinks=True, ignore=ignored)
+    return copy_recipe(tmp_path_factory.mktemp("recipe"), "voxceleb")
 
 
 def start(recipe: Path, *options: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    command = ["bash", str(recipe / "run.sh"), "--nj", "1", *map(str, options)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+    return call("bash", recipe / "run.sh", "--nj", 1, *options)
 
 
 def run(recipe: Path, *options: object) -> str:

@@ -1,0 +1,36 @@
+"""Recipes in checkouts of their own, run as their users do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.shared import REPOSITORY
+
+LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
+LEFT_BY_RUNS = shutil.ignore_patterns("data", "exp", "corpus", "fbank", "mfcc", "mfcc[0-9]*")  # not conf/mfcc30.conf
+
+
+def copy_recipe(root: Path, name: str) -> Path:
+    """egs/<name> without what earlier runs have left, below a new folder beside links to the rest of the repository."""
+    root.mkdir(parents=True, exist_ok=True)
+    for linked in LINKED:
+        (root / linked).symlink_to(REPOSITORY / linked)
+    original = REPOSITORY / "egs" / name
+
+    def left(folder: str, names: list[str]) -> set[str]:
+        return LEFT_BY_RUNS(folder, names) if Path(folder) == original else set()
+
+    return Path(shutil.copytree(original, root / "egs" / name, symlinks=True, ignore=left))
+
+
+def environment() -> dict[str, str]:
+    """The environment of these tests, with their Python first on PATH and one thread a process."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+
+
+def call(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """A command in that environment, with its status, output and error messages."""
+    command = list(map(str, words))
+    return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
