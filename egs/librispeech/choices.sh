@@ -6,6 +6,7 @@ speech=
 ! $remove_silence || speech=_speech
 train=data/train$speech
 test=data/${test_set//-/_}$speech
+. utils/miniature.sh
 ! $mini || . ./mini.sh
 changes=()
 for setting in $settings; do changes+=(--set "$setting"); done

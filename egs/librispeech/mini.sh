@@ -1,5 +1,5 @@
-# Sourced by choices.sh for --mini true: sizes for a miniature corpus of local/miniature.py (36 speakers to train on, ten
-# utterances each) on one core. Rates on it say that the recipe works, and nothing about LibriSpeech.
+# Sourced by choices.sh for a miniature corpus of local/miniature.py (36 speakers to train on, ten utterances each), or
+# --mini true: sizes for one core. Rates on it say that the recipe works, and nothing about LibriSpeech.
 
 mini_settings() { # a network and its phase
   local epochs=10

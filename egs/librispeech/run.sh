@@ -6,7 +6,8 @@
 # DIR is the folder LibriSpeech; without it train-clean-100 and test-clean are downloaded (6.7 GB). Each network goes
 # through the phases of which there is a conf/<network>_<phase>.yaml, each starting from the phase before. More data:
 # --train-sets "train-clean-100 train-clean-360"; mini LibriSpeech (0.5 GB): --train-sets train-clean-5
-# --test-set dev-clean-2. --mini true: sizes for a miniature corpus. README.md has the options of the original.
+# --test-set dev-clean-2. Where DIR is a miniature (local/miniature.py), networks are narrow and trainings short (mini.sh).
+# README.md has the options of the original.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh
@@ -29,7 +30,7 @@ phases="softmax triplet hard"
 rounds=1                   # of 1 anchor, 1 positive and 99 negatives for every test speaker
 settings=                  # changes to all configurations, blanks between: "data.workers=0 device=cpu"
 exp=exp
-mini=false
+mini=                      # true: the sizes of mini.sh; empty: where the corpus is a miniature
 . utils/parse_options.sh
 [ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 . ./choices.sh

@@ -5,7 +5,7 @@
 #
 # DIR holds the laboratory's train.lst, valid.lst and single.lst (names of .mat files with X and Y) and under wav/
 # recordings with labels beside them (.voz, .lab, .txt, .rttm); README.md says which stage uses what, and how to use
-# recordings alone (--kind wav). A small one: local/miniature.py vad --rate 8000 DIR, and then --mini true.
+# recordings alone (--kind wav). Where DIR is a miniature (local/miniature.py vad --rate 8000 DIR), networks are narrow.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh
@@ -24,10 +24,11 @@ test_noise=                # folder of other noises to test with; by default syn
 snrs="20 15 10 5 0"        # dB
 rate=8000                  # of the recordings: change conf/mfcc.conf with it
 start=20                   # where the 10 s of the picture begin, in seconds
-mini=false                 # true: networks of 48 channels, a higher learning rate, more segments of each of few files
+mini=                      # true: 48 channels, a higher rate, more segments of few files; empty: where DIR is a miniature
 . utils/parse_options.sh
 [ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 [ -d "$corpus" ] || { echo "$0: error: --corpus '$corpus' is not a folder (--help says what it holds)" >&2; exit 1; }
+. utils/miniature.sh
 
 networks="lstm blstm lstm2"
 sets="train valid single"
@@ -35,8 +36,8 @@ data=data/$kind
 type=$([ "$kind" = mat ] && echo mat || echo mfcc)
 [ -n "$clean" ] || { [ -d "$corpus/clean" ] && clean=$corpus/clean; } || clean=$corpus/wav
 small="--set model.channels=48 --set optimizer.lr=0.003 --set data.chunks_per_utterance"
-lab_options=$([ "$mini" = false ] || echo $small=32)
-noisy_options=$([ "$mini" = false ] || echo $small=8)
+lab_options=$(! $mini || echo $small=32)
+noisy_options=$(! $mini || echo $small=8)
 
 if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   echo "Stage 0: data: features and labels of $sets, and the recordings of the pictures"

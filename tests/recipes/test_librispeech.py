@@ -43,7 +43,7 @@ def recipe(tmp_path) -> Path:
 
 
 def run(recipe: Path, corpus: Path, *options: object) -> str:
-    done = call("bash", recipe / "run.sh", "--corpus", corpus, "--mini", "true", "--nj", 1, *options)
+    done = call("bash", recipe / "run.sh", "--corpus", corpus, *options)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -54,6 +54,7 @@ def results(recipe: Path, system: str, trials: str) -> dict:
 
 def test_from_the_corpus_to_the_table(recipe, corpus):
     said = run(recipe, corpus, "--networks", "gru")
+    assert "is a miniature: narrow networks" in said
     for stage in range(9):
         assert f"Stage {stage}" in said
     for phase, before in (("triplet", "softmax"), ("hard", "triplet")):

@@ -35,9 +35,10 @@ def results(recipe: Path, system: str, name: str) -> dict:
 
 def test_from_the_corpus_to_tables_and_pictures(recipe):
     corpus = str(recipe.parents[1] / "corpus")
-    options = ["--corpus", corpus, "--mini", "true", "--nj", "1", "--snrs", "20 0"]
+    options = ["--corpus", corpus, "--snrs", "20 0"]
     done = run(recipe, *options)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "is a miniature: narrow networks" in done.stdout
     for stage in range(9):
         assert f"Stage {stage}:" in done.stdout
 
