@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import torch
 
 from local import miniature
 from spkid.backend.vectors import load_crops
+from spkid.data.device_features import DeviceFeatures
 from spkid.kaldi.tables import read_id_map
-from spkid.nnet import pretrained
+from spkid.nnet import count_parameters, pretrained
 from spkid.train.config import load_config
+from spkid.train.experiment import load_final
 from spkid.train.show import show_model
 from tests.nnet.goldens import arrays, case_weights, deviation
 from tests.recipes.running import call, copy_recipe
@@ -182,6 +185,56 @@ def test_a_published_network_is_evaluated_as_by_its_trainer(recipe, published, t
     misses, false_alarms = rates[int(np.argmin([abs(miss - false_alarm) for miss, false_alarm in rates]))]
     (eer,) = re.findall(r"voxceleb: o_crops: EER ([\d.]+)%", said)
     assert float(eer) == pytest.approx(100 * max(misses, false_alarms), abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def small_test_set(tmp_path_factory):
+    """VoxCeleb1 alone has recordings in it: four speakers of the trials with three utterances each."""
+    root = tmp_path_factory.mktemp("test_set")
+    make(
+        "voxceleb",
+        "--speech",
+        corpora("speechocean762"),
+        "--speakers",
+        8,
+        "--utterances",
+        3,
+        "--test-speakers",
+        4,
+        root,
+    )
+    shutil.rmtree(root / "voxceleb2")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("case", "source"),
+    [("ws_xvec", "wespeaker"), ("ds3_campplus_192", "3dspeaker"), ("sb_ecapa_c512_mfa1536", "speechbrain")],
+)
+def test_networks_of_other_sources_are_evaluated_by_cosine(recipe, small_test_set, tmp_path, case, source):
+    """Files with the sources' own keys; the same cosine as of features and embeddings made one by one."""
+    torch.save(case_weights(case), tmp_path / f"{case}.pt")
+    words = ["--corpus", small_test_set, "--eval-only", "true", "--initial-model", tmp_path / f"{case}.pt"]
+    said = run(recipe, *words, "--source", source, "--lists", "o")
+    assert re.findall(r"^Stage (\d+):", said, re.MULTILINE) == ["0", "5", "6", "8", "10"]
+    assert "is a miniature" not in said, "a network of others has the size that it has"
+    model = load_final(recipe / "exp" / case)
+    parameters = count_parameters(model.network)
+    assert f"voxceleb: Model has {parameters} parameters: network {parameters}, loss 0" in said
+    assert re.search(r"voxceleb: o_cosine: EER [\d.]+%", said)
+    assert results(recipe, f"{case}/o_cosine")["trials"]["count"] == 12 * 11 // 2
+
+    features = DeviceFeatures(model.front_end)
+    lines = (recipe / "exp" / case / "results/scores_o_cosine").read_text().splitlines()
+    paths = read_id_map(recipe / "data/eval/voxceleb1_test/wav.scp")
+    for line in (lines[0], lines[-1]):
+        first, second, score = line.split()
+        with torch.no_grad():
+            waves = (
+                torch.from_numpy(soundfile.read(paths[name], dtype="float32")[0])[None] for name in (first, second)
+            )
+            embeddings = [model.network(features(wave)) for wave in waves]
+        assert float(score) == pytest.approx(torch.cosine_similarity(*embeddings).item(), abs=1e-4)
 
 
 CONFIGURATIONS = [  # parameters of network and loss: SYSTEMS.md, S1; ANCHORS.md for the rounded ones
