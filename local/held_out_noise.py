@@ -17,20 +17,17 @@ from plumbum import cli
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
+from local.common.noises import TALKERS, VOICES, babble
 from local.common.walking import File, LeftOut, files_below, folder, word
 from local.common.writing import finish, preparation, write_data_dir
 from spkid.audio import WAVE, Wave, read_audio, resample
-from spkid.audio.reverberation import power
 from spkid.audio.room_lists import Response, write_room_list
 from spkid.jobs import Program
 from spkid.kaldi import InputError
 from spkid.kaldi.tables import TableWriter
 
 EXTENSIONS = (".wav", ".flac")
-VOICES = "babble"  # what the name of a folder of voices begins with
 PIECE_SECONDS = 10
-TALKERS = (3, 7)  # of a piece of babble, as Kaldi's recipes add them
-LEVEL = 0.05  # root of the power of a piece of babble
 DIRECTORIES = ("rooms_train", "rooms_test", "noises_train", "noises_test", "voices_train")
 
 Sound = tuple[str, str, np.ndarray]  # its name, the folder that it is of, its samples
@@ -83,8 +80,9 @@ class HeldOutNoise(Program):
             first, pieces = (list(_pieces((_half(one, number) for one in read), self.rate)) for number in range(2))
             _write(data / "noises_train", first, self.rate)
             talkers = [samples for _, _, samples in self._read(root, voices[half:])]
-            babble = _babble(talkers, len(pieces), PIECE_SECONDS * self.rate)
-            _write(data / "noises_test", [*pieces, *babble], self.rate)
+            mixed = enumerate(babble(talkers, len(pieces), PIECE_SECONDS * self.rate))
+            voices_at_once = [(f"babble-{number:03}", "babble", samples) for number, samples in mixed]
+            _write(data / "noises_test", [*pieces, *voices_at_once], self.rate)
             summary = f"tested in {held_out}, with {len(pieces)} pieces of noise and as many of babble"
             finish(step, left_out, f"{len(used)} files of rooms, noises and voices; {summary}")
         return 0
@@ -120,18 +118,6 @@ def _pieces(sounds: Iterable[Sound], rate: int) -> Iterator[Sound]:
         for second in range(max((len(samples) - length) // rate, 0) + 1):
             start = second * rate
             yield f"{name}-{second:03}", group, samples[start : start + length]
-
-
-def _babble(talkers: list[np.ndarray], pieces: int, length: int) -> Iterator[Sound]:
-    """Pieces of a few talkers at once, all of them equally loud."""
-    draw = np.random.default_rng(0)
-    for number in range(pieces):
-        chosen = draw.choice(len(talkers), draw.integers(TALKERS[0], TALKERS[1] + 1), replace=False)
-        voices = (
-            np.roll(talkers[one] / np.sqrt(power(talkers[one])), -draw.integers(len(talkers[one]))) for one in chosen
-        )
-        mixed = sum(np.resize(voice, length) for voice in voices)
-        yield f"babble-{number:03}", "babble", mixed * (LEVEL / np.sqrt(power(mixed)))
 
 
 def _write(directory: Path, sounds: Iterable[Sound], rate: int) -> dict[str, str]:

@@ -23,7 +23,7 @@ from plumbum import cli
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-from local.common.noises import synthetic_noises
+from local.common.noises import TALKERS, VOICES, babble, synthetic_noises
 from local.common.walking import File, LeftOut, files_below, folder, word
 from local.common.writing import KNOWN_FILES, finish, preparation, write_data_dir
 from spkid.audio import Recording, read_audio, resample, write_wav
@@ -39,6 +39,7 @@ from spkid.kaldi.lists import write_id_map
 from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter
 
 AUDIO = (".wav", ".flac")
+HALVES = ("first", "second")
 
 
 class VadLab(Program):
@@ -194,23 +195,24 @@ class Labels(Program):
 class NoiseRecordings(Program):
     """Writes recordings of noise at the rate of the speech, and wav.scp, utt2spk and utt2dur of them.
 
-    They are the first channels of all recordings of --corpus in pieces, or without it synthetic: noises of several
-    colours whose level rises and falls.
+    They are the first channels of the recordings of --corpus in pieces. Where the name of that folder begins with
+    `babble` they are voices, of which three to seven speak at a time. Without --corpus noises are synthetic: several
+    colours whose level rises and falls. What is trained with and what is tested with are the two halves.
     """
 
-    EXAMPLE = "local/vad_lab.py noise --corpus musan/noise/free-sound --rate 8000 data/noise_train"
+    EXAMPLE = "local/vad_lab.py noise --corpus musan/noise --half first --rate 8000 data/noise_train"
 
     corpus = cli.SwitchAttr("--corpus", str, default="", help="folder of noises; without it they are synthesised")
+    half = cli.SwitchAttr("--half", cli.Set("all", *HALVES), default="all", help="of the files, or of a single one")
     rate = cli.SwitchAttr("--rate", cli.Range(4000, 48000), default=8000, help="in samples per second")
     piece = cli.SwitchAttr("--piece", cli.Range(1, 3600), default=20, help="longest piece, in seconds")
-    seed = cli.SwitchAttr("--seed", cli.Range(0, 10**9), default=0, help="of synthetic noises")
     force = cli.Flag("--force", help="repeat the step even if nothing has changed")
 
     def main(self, data_dir: str) -> int:
         data, left_out = Path(data_dir), LeftOut()
         root = folder(self.corpus, "--corpus names the noises") if self.corpus else None
         files = files_below(root, AUDIO, left_out) if root else []
-        options = {name: getattr(self, name) for name in ("rate", "piece", "seed")}
+        options = {name: getattr(self, name) for name in ("half", "rate", "piece")}
         step = preparation(
             "vad_noise", data, ["."], files, inputs=[Path(__file__)], options=options, outputs=["utt2dur"],
             force=self.force,
@@ -232,21 +234,39 @@ class NoiseRecordings(Program):
         return 0
 
     def _noises(self, root: Path | None, files: list[File], left_out: LeftOut) -> Iterator[tuple[str, np.ndarray]]:
-        if root is None:
-            for number, samples in enumerate(synthetic_noises(self.rate, self.piece, self.seed)):
-                yield f"synthetic-{number}", samples
         size = self.piece * self.rate
-        for file in files:
+        if root is None:
+            seed = ("all", *HALVES).index(self.half)
+            for number, samples in enumerate(synthetic_noises(self.rate, self.piece, seed)):
+                yield f"synthetic-{number}", samples
+        elif root.name.lower().startswith(VOICES):
+            voices = [samples for _, samples in self._recordings(root, files, left_out)]
+            if len(voices) < TALKERS[1]:
+                half = "" if self.half == "all" else f" in the {self.half} half"
+                raise InputError(f"{root}: {len(voices)} voices{half} are too few for babble")
+            pieces = max(1, sum(map(len, voices)) // size)
+            for number, samples in enumerate(babble(voices, pieces, size)):
+                yield f"babble-{number:03d}", samples.astype(np.float32)
+        else:
+            for name, samples in self._recordings(root, files, left_out):
+                for number, start in enumerate(range(0, len(samples), size)):
+                    piece = samples[start : start + size]
+                    if len(piece) >= self.rate or not start:
+                        yield f"{name}-{number:03d}", piece
+
+    def _recordings(self, root: Path, files: list[File], left_out: LeftOut) -> Iterator[tuple[str, np.ndarray]]:
+        """The recordings of the half that is wanted, at the rate that is wanted."""
+        middle = (len(files) + 1) // 2
+        parts = {"all": files, "first": files[:middle], "second": files[middle:]}
+        for file in files if len(files) == 1 else parts[self.half]:
             try:
                 samples = resample(*read_audio(f"{root}/{file.path}", channel=0), self.rate)
             except InputError as error:
                 left_out.add("cannot be used", str(error))
                 continue
-            name = word(_stem(file.path).replace("/", "-")).replace(",", "_")
-            for number, start in enumerate(range(0, len(samples), size)):
-                piece = samples[start : start + size]
-                if len(piece) >= self.rate or not start:
-                    yield f"{name}-{number:03d}", piece
+            if len(files) == 1 and self.half != "all":
+                samples = np.array_split(samples, 2)[HALVES.index(self.half)]
+            yield word(_stem(file.path).replace("/", "-")).replace(",", "_"), samples
 
 
 def _length(path: str) -> tuple[int, float]:

@@ -23,7 +23,8 @@ class CompareVad(Program):
     """Prints a Markdown table: a row for each detector and set, and of each set what the more frequent class gives.
 
     A detector's results are what steps/evaluate_vad.py wrote to DIR/results/SET. Where DIR is an experiment directory
-    its parameters are told. With --picture, the sets have to be numbers, such as signal-to-noise ratios.
+    its parameters are told. With --picture, the sets have to be numbers, such as signal-to-noise ratios, perhaps in a
+    folder (street/20).
     """
 
     EXAMPLE = "utils/compare_vad.py --system energy=exp/energy --system LSTM=exp/lstm --table exp/table.md valid single"
@@ -90,7 +91,7 @@ def _parameters(place: Path) -> str:
 
 def _number(name: str) -> float:
     try:
-        return float(name)
+        return float(name.rpartition("/")[2])
     except ValueError:
         raise InputError(f"--picture: the set {name} is not a number, by which it could be drawn") from None
 

@@ -19,8 +19,7 @@ plan=false                 # true: only tell what would run, and why
 corpus=                    # what the comment above says
 kind=mat                   # mat: features and labels of the .lst; wav: MFCC and labels of wav/{train,valid,single}
 clean=                     # recordings with labels and little noise, train/ and valid/; by default DIR/clean, or DIR/wav
-train_noise=               # folder of noises to train with (of MUSAN, say); by default they are synthetic
-test_noise=                # folder of other noises to test with; by default synthetic, too, and drawn anew
+noises=                    # a folder of noises of each kind (one called babble*: of voices); empty: synthetic ones
 snrs="20 15 10 5 0"        # dB
 rate=8000                  # of the recordings: change conf/mfcc.conf with it
 start=20                   # where the 10 s of the picture begin, in seconds
@@ -29,6 +28,9 @@ mini=                      # true: 48 channels, a higher rate, more segments of 
 [ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 [ -d "$corpus" ] || { echo "$0: error: --corpus '$corpus' is not a folder (--help says what it holds)" >&2; exit 1; }
 . utils/miniature.sh
+kinds=synthetic
+[ -z "$noises" ] || kinds=$(find -L "$noises" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort)
+[ -n "$kinds" ] || { echo "$0: error: --noises $noises holds no folder of noises" >&2; exit 1; }
 
 networks="lstm blstm lstm2"
 sets="train valid single"
@@ -38,6 +40,7 @@ type=$([ "$kind" = mat ] && echo mat || echo mfcc)
 small="--set model.channels=48 --set optimizer.lr=0.003 --set data.chunks_per_utterance"
 lab_options=$(! $mini || echo $small=32)
 noisy_options=$(! $mini || echo $small=8)
+conditions() { for kind in $kinds; do for snr in $snrs; do printf "$1 " "$kind" "$snr"; done; done; }
 
 if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   echo "Stage 0: data: features and labels of $sets, and the recordings of the pictures"
@@ -88,44 +91,51 @@ if [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ]; then
 fi
 
 if [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ]; then
-  echo "Stage 5: clean speech mixed with noise at $snrs dB, other noises for training than for test"
-  local/vad_lab.py noise ${train_noise:+--corpus "$train_noise"} --rate "$rate" --seed 1 data/noise_train
-  local/vad_lab.py noise ${test_noise:+--corpus "$test_noise"} --rate "$rate" --seed 2 data/noise_valid
+  echo "Stage 5: clean speech mixed with noise at $snrs dB, other noises for training than for test; MFCC"
   for set in train valid; do
     local/vad_lab.py labels --corpus "$clean/$set" data/clean/$set
-    for snr in $snrs; do
-      steps/data/augment_data_dir.py --utt-suffix "$snr" --bg-snrs "$snr" --bg-noise-dir data/noise_$set \
-        data/clean/$set data/noisy/${set}_$snr
+    for kind in $kinds; do
+      local/vad_lab.py noise ${noises:+--corpus "$noises/$kind"} --half $([ $set = train ] && echo first || echo second) \
+        --rate "$rate" data/noise/${set}_$kind
+      for snr in $snrs; do
+        steps/data/augment_data_dir.py --utt-suffix "$kind-$snr" --bg-snrs "$snr" --bg-noise-dir data/noise/${set}_$kind \
+          data/clean/$set data/noisy/${set}_${kind}_$snr
+      done
     done
+  done
+  utils/combine_data.py data/noisy/train data/clean/train $(conditions data/noisy/train_%s_%s)
+  for set in train $(conditions valid_%s_%s); do
+    steps/make_mfcc.py --nj "$nj" --cmd "$cmd" data/noisy/$set exp/make_mfcc data/mfcc
   done
 fi
 
 if [ "$stage" -le 6 ] && [ "$stop_stage" -ge 6 ]; then
-  echo "Stage 6: MFCC; a network trained on all of the noisy speech of the training speakers, and on the clean"
-  utils/combine_data.py data/noisy/train data/clean/train $(printf 'data/noisy/train_%s ' $snrs)
-  for set in train $(printf 'valid_%s ' $snrs); do
-    steps/make_mfcc.py --nj "$nj" --cmd "$cmd" data/noisy/$set exp/make_mfcc data/mfcc
-  done
+  echo "Stage 6: a network trained on all of the noisy speech of the training speakers, and on the clean"
   steps/train.py --cmd "$gpu_cmd" --config conf/noisy.yaml $noisy_options data/noisy/train exp/noisy
 fi
 
 if [ "$stage" -le 7 ] && [ "$stop_stage" -ge 7 ]; then
   echo "Stage 7: decisions by energy and by the network"
   decide="steps/compute_vad_decision.py --nj $nj --smoothing 5"
-  for snr in $snrs; do
-    $decide --cmd "$cmd" --vad-config conf/vad_kaldi.conf --output-dir exp/energy_kaldi/$snr data/noisy/valid_$snr
-    $decide --cmd "$cmd" --output-dir exp/energy/$snr data/noisy/valid_$snr
-    $decide --cmd "$cmd" --model exp/noisy --output-dir exp/noisy/$snr data/noisy/valid_$snr
+  for condition in $(conditions %s/%s); do
+    noisy=data/noisy/valid_${condition/\//_}
+    $decide --cmd "$cmd" --vad-config conf/vad_kaldi.conf --output-dir exp/energy_kaldi/$condition $noisy
+    $decide --cmd "$cmd" --output-dir exp/energy/$condition $noisy
+    $decide --cmd "$cmd" --model exp/noisy --output-dir exp/noisy/$condition $noisy
   done
 fi
 
 if [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ]; then
   echo "Stage 8: energy and network compared over the signal-to-noise ratio"
-  for snr in $snrs; do
+  for condition in $(conditions %s/%s); do
     for system in energy_kaldi energy noisy; do
-      steps/evaluate_vad.py data/noisy/valid_$snr/vad.scp exp/$system/$snr/vad.scp exp/$system/results/$snr
+      steps/evaluate_vad.py data/noisy/valid_${condition/\//_}/vad.scp exp/$system/$condition/vad.scp \
+        exp/$system/results/$condition
     done
   done
-  utils/compare_vad.py --system "energy, Kaldi's options=exp/energy_kaldi" --system "energy=exp/energy" \
-    --system "LSTM=exp/noisy" --table exp/noisy/results.md --picture exp/noisy/accuracy.png $snrs
+  for kind in $kinds; do
+    utils/compare_vad.py --system "energy, Kaldi's options=exp/energy_kaldi" --system "energy=exp/energy" \
+      --system "LSTM=exp/noisy" --table exp/noisy/results_$kind.md --picture exp/noisy/accuracy_$kind.png \
+      $(printf "$kind/%s " $snrs)
+  done
 fi

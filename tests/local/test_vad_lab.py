@@ -8,6 +8,7 @@ import pytest
 
 from local import vad_lab
 from local.common import layouts
+from spkid.audio import read_audio
 from spkid.kaldi import DataDir
 from spkid.kaldi.tables import MATRIX, VECTOR, read_table
 from tests.local.voices import voices
@@ -151,9 +152,43 @@ class TestNoise:
         assert run(*words) == 0
         assert "done already" in capsys.readouterr().out
 
-    def test_synthetic_noises_follow_from_the_seed(self, tmp_path, capsys):
-        for seed, name in ((1, "one"), (1, "again"), (2, "other")):
-            assert run("noise", "--piece", 1, "--seed", seed, tmp_path / name) == 0
+    def test_halves_have_no_second_in_common(self, tmp_path, capsys):
+        """Of a single file the halves are its own; of several they are files, the middle one in the first."""
+        one, three = tmp_path / "one", tmp_path / "three"
+        layouts.save(one / "a.wav", np.repeat([0.1, 0.5], 8000 * 3).astype(np.float32), 8000)
+        for number in range(3):
+            layouts.save(three / f"{number}.wav", np.full(8000, 0.1 * (number + 1), np.float32), 8000)
+        for folder, half, expected in ((one, "first", 0.1), (one, "second", 0.5)):
+            assert run("noise", "--corpus", folder, "--half", half, tmp_path / half) == 0
+            assert "1 pieces of noise, 3 s" in capsys.readouterr().out
+            samples, _ = read_audio(DataDir(tmp_path / half).wav_scp["a-000"])
+            np.testing.assert_allclose(samples, expected, atol=1e-4)
+        for half, names in (("first", ["0-000", "1-000"]), ("second", ["2-000"]), ("all", ["0-000", "1-000", "2-000"])):
+            assert run("noise", "--corpus", three, "--half", half, tmp_path / f"files_{half}") == 0
+            assert DataDir(tmp_path / f"files_{half}").utterances == names
+
+    def test_voices_speak_at_once_and_none_of_the_other_half(self, tmp_path, capsys):
+        seconds = np.arange(8000 * 2) / 8000
+        for number in range(14):
+            tone = 0.3 * np.sin(2 * np.pi * (100 + 100 * number) * seconds)
+            layouts.save(tmp_path / f"babble_tones/{number:02}.wav", tone.astype(np.float32), 8000)
+        words = ["noise", "--corpus", tmp_path / "babble_tones", "--piece", 2]
+        for half, low, high in (("first", 100, 700), ("second", 800, 1400)):
+            assert run(*words, "--half", half, tmp_path / half) == 0
+            assert "7 pieces of noise, 14 s" in capsys.readouterr().out
+            for path in DataDir(tmp_path / half).wav_scp.values():
+                samples, _ = read_audio(path)
+                spectrum = np.abs(np.fft.rfft(samples))
+                heard = np.flatnonzero(spectrum > 0.1 * spectrum.max()) / 2
+                assert low - 10 < heard.min() < heard.max() < high + 10
+                assert 3 <= len({round(one / 100) for one in heard}) <= 7
+        (tmp_path / "babble_tones/13.wav").unlink()
+        assert run(*words, "--half", "second", tmp_path / "few") == 1
+        assert "6 voices in the second half are too few for babble" in capsys.readouterr().err
+
+    def test_synthetic_noises_follow_from_the_half(self, tmp_path, capsys):
+        for half, name in (("first", "one"), ("first", "again"), ("second", "other")):
+            assert run("noise", "--piece", 1, "--half", half, tmp_path / name) == 0
         contents = [
             [path.read_bytes() for path in sorted((tmp_path / name / "wav").iterdir())]
             for name in ("one", "again", "other")

@@ -1,6 +1,7 @@
 """egs/vad whole, on a miniature of the laboratory's corpus: its tables, its pictures, and what it must achieve."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from local.miniature import Miniature
 from tests.recipes.running import call, copy_recipe
-from tests.shared import SHARED
+from tests.shared import SHARED, corpora
 
 NETWORKS = ("lstm", "blstm", "lstm2")
 
@@ -56,19 +57,44 @@ def test_from_the_corpus_to_tables_and_pictures(recipe):
     table = (recipe / "exp" / "results.md").read_text()
     assert [line.count("|") for line in table.splitlines()] == [8] * (2 + 2 * 4)
 
-    for ratio in ("20", "0"):
+    for ratio in ("synthetic/20", "synthetic/0"):
         found = results(recipe, "noisy", ratio)
         assert found["accuracy"] > found["majority_class_accuracy"] + 0.1
         assert found["accuracy"] > results(recipe, "energy_kaldi", ratio)["accuracy"]
-    assert results(recipe, "noisy", "0")["accuracy"] > results(recipe, "energy", "0")["accuracy"]
-    assert (recipe / "exp/noisy/accuracy.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((recipe / "exp/noisy/0/vad.json").read_text())["method"] == "model"
+    assert results(recipe, "noisy", "synthetic/0")["accuracy"] > results(recipe, "energy", "synthetic/0")["accuracy"]
+    assert (recipe / "exp/noisy/accuracy_synthetic.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((recipe / "exp/noisy/synthetic/0/vad.json").read_text())["method"] == "model"
 
     trained = (recipe / "exp/noisy/final.safetensors").stat().st_mtime_ns
     again = run(recipe, *options, "--stage", "6", "--stop-stage", "6")
     assert again.returncode == 0, again.stderr[-2000:]
     assert "train: runs again" not in again.stdout + again.stderr
     assert (recipe / "exp/noisy/final.safetensors").stat().st_mtime_ns == trained
+
+
+def test_recordings_alone_and_real_noises_kind_by_kind(recipe):
+    """No .mat: MFCC of the recordings and the labels beside them; kitchen and babble, not heard in training."""
+    corpus = recipe.parents[1] / "corpus"
+    for name in ("train.lst", "valid.lst", "single.lst"):
+        (corpus / name).unlink()
+    shutil.rmtree(corpus / "mat")
+    noises = corpora("noises")
+    done = run(recipe, "--corpus", str(corpus), "--kind", "wav", "--noises", str(noises), "--snrs", "5", "--nj", "1")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for network in NETWORKS:
+        for name in ("valid", "single"):
+            found = results(recipe, network, name)
+            assert found["accuracy"] > found["majority_class_accuracy"] + 0.1
+    for kind in sorted(path.name for path in noises.iterdir()):
+        found = results(recipe, "noisy", f"{kind}/5")
+        assert found["accuracy"] > found["majority_class_accuracy"] + 0.1
+        halves = [set((recipe / f"data/noise/{name}_{kind}/wav").iterdir()) for name in ("train", "valid")]
+        assert not {path.read_bytes() for path in halves[0]} & {path.read_bytes() for path in halves[1]}
+        table = (recipe / f"exp/noisy/results_{kind}.md").read_text()
+        assert [line.count("|") for line in table.splitlines()] == [8] * (2 + 4)
+    heard = (recipe / "data/noisy/train/wav.scp").read_text()
+    assert "data/noise/train_kitchen" in heard
+    assert "data/noise/valid" not in heard
 
 
 def test_options_are_checked_before_any_work(recipe):

@@ -35,6 +35,9 @@ def test_table_and_picture(work):
     assert rows[4] == ["late one", "284,929", "20", "80.00%", "33.33%", "14.29%", "0.00%"]
     assert len(rows) == 2 + 2 * 3
     assert (work / "picture.png").read_bytes().startswith(b"\x89PNG")
+    (work / "good/results/street").symlink_to(work / "good/results")
+    succeed("compare_vad.py", "--system", "g=good", "--picture", "street.png", "street/20", "street/0")
+    assert (work / "street.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_cannot_be_compared_is_one_sentence(work):
