@@ -51,9 +51,10 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # After a failure too: the threads of a group that is left to the interpreter's end abort the process now and
-        # then. It asks nothing of the other processes.
+        # After a failure too, and without a reference left: the threads of a group that lives until the interpreter's
+        # end abort the process now and then. It asks nothing of the other processes.
         if self.count > 1:
+            self._objects = None
             distributed.destroy_process_group()
 
     def share(self, micro_batches: int) -> range:
