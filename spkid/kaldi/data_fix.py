@@ -6,22 +6,40 @@ import os
 import re
 import shutil
 from codecs import BOM_UTF8
-from itertools import compress
+from itertools import compress, zip_longest
+from typing import NamedTuple
 
 from spkid.kaldi.data_dir import DERIVED_FILES, RECORDING_FILES, SPEAKER_FILES, UTTERANCE_FILES, DataDir
 from spkid.kaldi.errors import InputError
-from spkid.kaldi.id_table import IdTable, find_unsorted, group_by_value, odd_ids, show, ungroup, write_id_table
-from spkid.kaldi.io import open_file
+from spkid.kaldi.id_table import IdTable, find_unsorted, group_by_value, is_two_words_a_line, odd_ids, show, ungroup
+from spkid.kaldi.io import atomic_write, open_file
 from spkid.kaldi.segments import parse_segment
 
 # An utterance that one of these lacks cannot be worked on, and is dropped from all of them.
 _DECISIVE = ("feats.scp", "vad.scp", "text")
-_CONTROLS = [bytes([code]) for code in range(0x20) if code != 0x0A]
-_BLANK = re.compile(rb"\s")
+_OTHER_BLANKS = (b"\t", b"\v", b"\f")
+_LINES_AT_ONCE = 1 << 16
+
+
+class _Lines(NamedTuple):
+    """A file's usable lines, whole (`id value`, one blank between them), and their ids: most are only put in order."""
+
+    ids: list[bytes]
+    lines: list[bytes]
+
+    def select(self, keep: list[bool]) -> _Lines:
+        return _Lines(list(compress(self.ids, keep)), list(compress(self.lines, keep)))
+
+    def values(self) -> list[bytes]:
+        return [line[len(key) + 1 :] for key, line in zip(self.ids, self.lines, strict=True)]
+
+
+def _join(table: IdTable) -> _Lines:
+    return _Lines(table.keys, [b"%b %b" % pair for pair in zip(table.keys, table.values, strict=True)])
 
 
 class _Repair:
-    """The directory's tables while they are repaired, one in memory at a time (but for utt2spk)."""
+    """The directory's files while they are repaired, one in memory at a time (but for utt2spk)."""
 
     def __init__(self, data: DataDir):
         self.data = data
@@ -31,32 +49,44 @@ class _Repair:
     def say(self, sentence: str) -> None:
         self.done.append(sentence)
 
-    def read(self, name: str) -> IdTable:
+    def read(self, name: str) -> _Lines:
         """A file's usable lines, sorted, one per id; says what was wrong with the others."""
         return self._order(name, self.read_usable(name))
 
-    def read_usable(self, name: str) -> IdTable:
+    def read_usable(self, name: str) -> _Lines:
         """A file's usable lines as they stand; says what was wrong with the others."""
-        path = self.data.path(name)
-        keys: list[bytes] = []
-        values: list[bytes] = []
-        blank = broken = carriage = 0
-        example = b""
-        with open_file(path) as stream:
+        with open_file(self.data.path(name)) as stream:
             content = stream.readall()
         marked = content.startswith(BOM_UTF8)
         content = content.removeprefix(BOM_UTF8)
-        ascii_only = content.isascii()
-        if b"\r" in content:
-            carriage = content.count(b"\r")
+        carriage = content.count(b"\r")
+        if carriage:
             content = re.sub(rb"\r\n?", b"\n", content)
-        odd = carriage or marked or any(map(content.__contains__, _CONTROLS))
-        if name != "spk2utt" and not odd and content.endswith(b"\n"):
+        odd = any(map(content.__contains__, _OTHER_BLANKS))
+        if name != "spk2utt" and not (odd or carriage or marked) and content.endswith(b"\n"):
             self._canonical[name] = len(content)  # other blanks, and lines left out, only make the file longer
+        ascii_only = content.isascii()
         lines = content.split(b"\n")
-        del content
-        if lines and not lines[-1]:
+        if not lines[-1]:
             lines.pop()
+        even = ascii_only and is_two_words_a_line(content, len(lines))
+        del content
+        if marked:
+            self.say(f"{name}: byte order mark of a Windows editor removed")
+        if carriage:
+            self.say(f"{name}: {carriage} Windows line end(s) turned into Unix ones")
+        if even:
+            table = _Lines([line.partition(b" ")[0] for line in lines], lines)
+        else:
+            table = self._usable_lines(name, lines, odd, ascii_only)
+        return self._drop_odd(name, table)
+
+    def _usable_lines(self, name: str, lines: list[bytes], odd: bool, ascii_only: bool) -> _Lines:
+        """Lines that hold an id and a value, with one blank between them and none around them."""
+        ids: list[bytes] = []
+        usable: list[bytes] = []
+        blank = broken = 0
+        example = b""
         for line in lines:
             try:
                 key, value = line.split(None, 1)
@@ -67,74 +97,76 @@ class _Repair:
             if not ascii_only and not _is_utf8(line):
                 broken, example = broken + 1, example or line
                 continue
-            keys.append(key)
-            values.append(value)
-        del lines
-        if marked:
-            self.say(f"{name}: byte order mark of a Windows editor removed")
-        if carriage:
-            self.say(f"{name}: {carriage} Windows line end(s) turned into Unix ones")
+            ids.append(key)
+            usable.append(b"%b %b" % (key, value) if odd or len(key) + len(value) + 1 != len(line) else line)
         if blank:
             self.say(f"{name}: {blank} line(s) without id or value left out")
         if broken:
             self.say(f"{name}: {broken} line(s) that are not UTF-8 left out, the first begins {show(example[:40])}")
-        return self._drop_odd(name, IdTable(keys, values))
+        return _Lines(ids, usable)
 
-    def tidy(self, name: str, table: IdTable) -> IdTable:
-        """What `read` makes of a table that is not in a file."""
+    def tidy(self, name: str, table: _Lines) -> _Lines:
+        """What `read` makes of lines that are not in a file."""
         return self._order(name, self._drop_odd(name, table))
 
-    def _drop_odd(self, name: str, table: IdTable) -> IdTable:
-        odd = {key for _, key in odd_ids(table.keys)}
+    def _drop_odd(self, name: str, table: _Lines) -> _Lines:
+        odd = {key for _, key in odd_ids(table.ids)}
         if odd:
             self.say(f"{name}: {len(odd)} id(s) with bytes that do not print left out, the first is {show(min(odd))!a}")
-            table = table.select(set(table.keys) - odd)
+            table = table.select([key not in odd for key in table.ids])
         if name in ("utt2spk", "segments"):
             table = self._drop_malformed(name, table)
         return table
 
-    def _order(self, name: str, table: IdTable) -> IdTable:
-        if not find_unsorted(table.keys):
-            return table
+    def first_lines(self, name: str, table: _Lines) -> dict[bytes, bytes]:
+        """The line of each id of a file out of order, the first where there are several; says what was wrong."""
         self._canonical.pop(name, None)
         first: dict[bytes, bytes] = {}
         repeated = conflicting = 0
         example = b""
-        for key, value in zip(table.keys, table.values, strict=True):
-            known = first.setdefault(key, value)
-            if known is not value:
+        for key, line in zip(table.ids, table.lines, strict=True):
+            known = first.setdefault(key, line)
+            if known is not line:
                 repeated += 1
-                if known != value:
+                if known != line:
                     conflicting, example = conflicting + 1, example or key
         if repeated:
             self.say(f"{name}: {repeated} repeated line(s) left out")
         if conflicting:
             self.say(f"{name}: {conflicting} of them had another value, as {show(example)}; the first line stays")
-        keys = sorted(first)
-        if keys != list(first):
+        if find_unsorted(list(first)):
             self.say(f"{name}: sorted by bytes")
-        return IdTable(keys, [first[key] for key in keys])
+        return first
 
-    def _drop_malformed(self, name: str, table: IdTable) -> IdTable:
-        if name == "utt2spk" and not _BLANK.search(b"".join(table.values)):
+    def _order(self, name: str, table: _Lines) -> _Lines:
+        if not find_unsorted(table.ids):
             return table
-        pairs = zip(table.keys, table.values, strict=True)
-        good = [_is_well_formed(name, key, value) for key, value in pairs]
+        first = self.first_lines(name, table)
+        ids = sorted(first)
+        return _Lines(ids, [first[key] for key in ids])
+
+    def _drop_malformed(self, name: str, table: _Lines) -> _Lines:
+        if name == "utt2spk":
+            good = [len(line.split()) == 2 for line in table.lines]
+        else:
+            good = [_is_segment(key, value) for key, value in zip(table.ids, table.values(), strict=True)]
         if all(good):
             return table
         what = "without exactly one speaker" if name == "utt2spk" else "not of a recording, start and later end"
-        first = table.keys[good.index(False)]
+        first = table.ids[good.index(False)]
         self.say(f"{name}: {good.count(False)} line(s) {what} left out, the first is {show(first)}")
-        return IdTable(list(compress(table.keys, good)), list(compress(table.values, good)))
+        return table.select(good)
 
-    def write(self, name: str, table: IdTable) -> None:
+    def write(self, name: str, lines: list[bytes]) -> None:
         """Replaces a file whose content changed; the old one goes to .backup, each run into the same place."""
-        if self._canonical.get(name) == sum(map(len, table.keys)) + sum(map(len, table.values)) + 2 * len(table.keys):
+        if self._canonical.get(name) == sum(map(len, lines)) + len(lines):
             return  # nothing was left out and nothing moved: it would be written as it stands
         path = self.data.path(name)
         temporary = self.data.path(f".fixed.{name}")
         try:
-            write_id_table(temporary, table)
+            with atomic_write(temporary, "wb") as stream:
+                for start in range(0, len(lines), _LINES_AT_ONCE):
+                    stream.write(b"\n".join([*lines[start : start + _LINES_AT_ONCE], b""]))
             if _same_content(temporary, path):
                 os.unlink(temporary)
                 return
@@ -168,22 +200,26 @@ def fix_data_dir(data: DataDir) -> list[str]:
         utt2spk = repair.read("utt2spk")
     else:
         data.require("spk2utt")
-        utt2spk = ungroup(repair.read("spk2utt")).sorted()
-        utt2spk = repair.tidy("utt2spk", utt2spk)
+        spk2utt = repair.read("spk2utt")
+        utt2spk = repair.tidy("utt2spk", _join(ungroup(IdTable(spk2utt.ids, spk2utt.values())).sorted()))
         repair.say("utt2spk: made from spk2utt")
-    keep, recordings = _surviving(repair, set(utt2spk.keys))
+    keep, recordings = _surviving(repair, utt2spk.ids)
     if not keep:
         raise InputError(f"{data.root}: no utterance is in all of its files: the files do not belong together")
-    dropped = len(utt2spk.keys) - len(keep)
-    if dropped:
-        first = next(key for key in utt2spk.keys if key not in keep)
-        total = len(utt2spk.keys)
-        repair.say(f"{dropped} of {total} utterances dropped because some file lacks them, the first is {show(first)}")
-    utt2spk = utt2spk.select(keep)
-    repair.write("utt2spk", utt2spk)
-    repair.write("spk2utt", group_by_value(utt2spk))
-    speakers = set(utt2spk.values)
+    total = len(utt2spk.ids)
+    if len(keep) < total:
+        first = next(key for key, kept in zip_longest(utt2spk.ids, keep) if key != kept)
+        repair.say(
+            f"{total - len(keep)} of {total} utterances dropped because some file lacks them, "
+            f"the first is {show(first)}"
+        )
+        utt2spk = _Lines(keep, _pick(utt2spk.ids, utt2spk.lines, keep))
+    repair.write("utt2spk", utt2spk.lines)
+    spk2utt = group_by_value(IdTable(utt2spk.ids, utt2spk.values()))
     del utt2spk
+    speakers = spk2utt.keys
+    repair.write("spk2utt", _join(spk2utt).lines)
+    del spk2utt
     for names, ids in ((UTTERANCE_FILES[1:], keep), (RECORDING_FILES, recordings), (SPEAKER_FILES, speakers)):
         for name in names:
             if data.has(name):
@@ -191,44 +227,72 @@ def fix_data_dir(data: DataDir) -> list[str]:
     return repair.done
 
 
-def _surviving(repair: _Repair, keep: set[bytes]) -> tuple[set[bytes], set[bytes]]:
-    """The utterances that every decisive file has, and their recordings."""
+def _surviving(repair: _Repair, keep: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """The utterances that every decisive file has, and their recordings; both sorted."""
     data = repair.data
     quiet = _Repair(data)  # what is wrong in these files is said when they are written
-    for name in _DECISIVE:
+    has_segments = data.has("segments")
+    for name in (*_DECISIVE, *(() if has_segments else ("wav.scp",))):
         if data.has(name):
-            keep = keep.intersection(quiet.read_usable(name).keys)
-    waves = set(quiet.read_usable("wav.scp").keys) if data.has("wav.scp") else None
-    if not data.has("segments"):
-        keep = keep if waves is None else keep & waves
+            ids = quiet.read_usable(name).ids
+            if find_unsorted(ids):
+                known = set(ids)
+                keep = [key for key in keep if key in known]
+                del known
+            elif ids != keep:
+                keep = _pick(ids, ids, keep)
+            del ids
+    if not has_segments:
         return keep, keep
     segments = quiet.read("segments")
-    recording_of = {
-        key: value.split(None, 1)[0] for key, value in zip(segments.keys, segments.values, strict=True) if key in keep
-    }
-    if waves is not None:
+    kept = set(keep)
+    recording_of = {key: line.split(None, 2)[1] for key, line in zip(*segments, strict=True) if key in kept}
+    if data.has("wav.scp"):
+        waves = set(quiet.read_usable("wav.scp").ids)
         recording_of = {key: recording for key, recording in recording_of.items() if recording in waves}
-    return set(recording_of), set(recording_of.values())
+    return list(recording_of), sorted(set(recording_of.values()))
 
 
-def _restrict(repair: _Repair, name: str, ids: set[bytes]) -> None:
-    table = repair.read(name)
-    selected = table.select(ids)
-    if len(selected.keys) < len(table.keys):
-        repair.say(f"{name}: {len(table.keys) - len(selected.keys)} line(s) of ids that are nowhere else left out")
-    if not selected.keys:
-        repair.remove(name, "has no id of the others")
-    elif len(selected.keys) < len(ids) and name in (*DERIVED_FILES, *UTTERANCE_FILES, *RECORDING_FILES):
-        repair.remove(name, f"lacks {len(ids) - len(selected.keys)} of {len(ids)} ids")
+def _restrict(repair: _Repair, name: str, ids: list[bytes]) -> None:
+    """Leaves a file the lines of `ids` (sorted), in their order."""
+    table = repair.read_usable(name)
+    lines = table.lines
+    if find_unsorted(table.ids):
+        line_of = repair.first_lines(name, table)
+        del table
+        total = len(line_of)
+        lines = list(filter(None, map(line_of.get, ids)))
+        del line_of
     else:
-        repair.write(name, selected)
+        total = len(lines)
+        lines = lines if table.ids == ids else _pick(table.ids, lines, ids)
+        del table
+    if len(lines) < total:
+        repair.say(f"{name}: {total - len(lines)} line(s) of ids that are nowhere else left out")
+    if not lines:
+        repair.remove(name, "has no id of the others")
+    elif len(lines) < len(ids) and name in (*DERIVED_FILES, *UTTERANCE_FILES, *RECORDING_FILES):
+        repair.remove(name, f"lacks {len(ids) - len(lines)} of {len(ids)} ids")
+    else:
+        repair.write(name, lines)
 
 
-def _is_well_formed(name: str, key: bytes, value: bytes) -> bool:
-    if name == "utt2spk":
-        return len(value.split()) == 1
+def _pick(ids: list[bytes], items: list[bytes], wanted: list[bytes]) -> list[bytes]:
+    """The items whose id is wanted; both lists of ids ascend, so that neither has to be searched."""
+    picked = []
+    rest = iter(wanted)
+    want = next(rest, None)
+    for key, item in zip(ids, items, strict=True):
+        while want is not None and want < key:
+            want = next(rest, None)
+        if key == want:
+            picked.append(item)
+    return picked
+
+
+def _is_segment(key: bytes, value: bytes) -> bool:
     try:
-        parse_segment(show(key), show(value), name)
+        parse_segment(show(key), show(value), "segments")
     except InputError:
         return False
     return True

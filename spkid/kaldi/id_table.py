@@ -16,6 +16,8 @@ from spkid.kaldi.errors import InputError
 from spkid.kaldi.io import atomic_write, open_file
 
 FIX = "run utils/fix_data_dir.py on its directory"
+_NOT_BLANK = bytes(set(range(256)) - set(b" \t\n\v\f\r"))
+_BLOCK_BYTES = 1 << 20
 _PLAIN = bytes(range(0x21, 0x7F))  # printable ASCII without the blank
 
 
@@ -48,20 +50,40 @@ def read_id_table(path: str | os.PathLike) -> IdTable:
             The sentence names the file and the line. Order and duplicates are not looked at (`check_order`).
     """
     path = os.fspath(path)
-    keys, values = [], []
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    number = 1
     with _open(path) as raw:
-        for number, line in enumerate(raw, 1):
-            try:
-                key, value = line.split(None, 1)
-            except ValueError:
-                kind = "is blank" if not line.strip() else f"holds the id {_show(line)} and nothing behind it"
-                raise InputError(f"{path}: line {number} {kind}: complete or remove it, or {FIX}") from None
-            keys.append(key)
-            values.append(value.rstrip())
+        while block := raw.read(_BLOCK_BYTES):
+            block += raw.readline()
+            lines = block.count(b"\n")
+            if is_two_words_a_line(block, lines):
+                words = block.split()
+                keys += words[::2]
+                values += words[1::2]
+            else:
+                _read_lines(path, block, number, keys, values)
+            number += lines
     if not keys:
         raise InputError(f"{path}: is empty: make it again or remove it")
     check_ids(keys, path)
     return IdTable(keys, values)
+
+
+def is_two_words_a_line(content: bytes, lines: int) -> bool:
+    """Whether each of so many lines is two words with one blank between them, and nothing else."""
+    return content.translate(None, _NOT_BLANK) == b" \n" * lines
+
+
+def _read_lines(path: str, block: bytes, first: int, keys: list[bytes], values: list[bytes]) -> None:
+    for number, line in enumerate(io.BytesIO(block), first):
+        try:
+            key, value = line.split(None, 1)
+        except ValueError:
+            kind = "is blank" if not line.strip() else f"holds the id {_show(line)} and nothing behind it"
+            raise InputError(f"{path}: line {number} {kind}: complete or remove it, or {FIX}") from None
+        keys.append(key)
+        values.append(value.rstrip())
 
 
 def write_id_table(path: str | os.PathLike, table: IdTable) -> None:
