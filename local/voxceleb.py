@@ -267,7 +267,7 @@ class Summary(Program):
         facts = _json(exp / "final.json")
         network, loss = facts["parameters"], facts["imported"]["loss_parameters"]
         extraction = _json(exp / "xvectors_test/.done.json")
-        utterances = extraction["facts"]["given"] - len(extraction["facts"]["failed"])
+        utterances = extraction["ids"]["done"]
         found = _json(exp / "results" / result / "results.json")
         seconds = _json(exp / f"results/.scores_{result}.step/.done.json")["seconds"]
         print(f"voxceleb: Model has {network + loss} parameters: network {network}, loss {loss}")

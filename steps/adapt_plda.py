@@ -10,6 +10,7 @@ from spkid.backend import BackEnd
 from spkid.backend.adaptation import coral_plda, coral_plus_plda
 from spkid.backend.vectors import blaming, load_vectors, table_file, table_specifier
 from spkid.jobs import Program, Step, fraction
+from spkid.jobs.manifest import manifest
 from spkid.kaldi import InputError
 
 # what Kaldi's recipe (sre16/v2) gives ivector-adapt-plda, and what the paper of CORAL+ found best
@@ -66,7 +67,8 @@ class AdaptPlda(Program):
                 else:
                     plda = coral_plus_plda(backend.plda, prepared, *scales)
             BackEnd(mean, backend.matrix, plda).write(out)
-            step.finish(f"PLDA of {plda.dims} dimensions adapted to {len(table)} vectors by {self.method}")
+            summary = f"PLDA of {plda.dims} dimensions adapted to {len(table)} vectors by {self.method}"
+            step.finish(summary, manifest(table.ids))
         return 0
 
 

@@ -13,6 +13,7 @@ from spkid.backend.score_files import read_columns, read_labelled_trials, read_s
 from spkid.backend.trials import Trials, write_scores
 from spkid.backend.vectors import blaming, load_vectors, table_file, table_specifier
 from spkid.jobs import Program, Step, fraction
+from spkid.jobs.manifest import trial_manifest
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.lists import read_id_map
@@ -94,7 +95,7 @@ class CalibrateScores(Program):
             step.finish(
                 f"{len(test)} log-likelihood ratios in {output}, trained on {len(dev)} trials with prior "
                 f"{self.prior:g}: {model.cost_:.4f} bits",
-                trials=len(test),
+                trial_manifest(test.md5, len(test), len(test)),
                 model=description,
             )
         return 0

@@ -13,6 +13,7 @@ from plumbum import cli
 from spkid.data.front_end import feature_files
 from spkid.jobs import Program, Step, fraction
 from spkid.jobs.failures import account_for
+from spkid.jobs.manifest import manifest
 from spkid.jobs.step import versions
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.io import atomic_write
@@ -92,7 +93,7 @@ class ClassifyUtterances(Program):
             with atomic_write(out / "results.json") as stream:
                 json.dump(results, stream, indent=1, ensure_ascii=False, allow_nan=False)
                 stream.write("\n")
-            step.finish(f"{out}: {_spell(results)}")
+            step.finish(f"{out}: {_spell(results)}", manifest(data.utterances, failed))
         return 0
 
     def _ranks(self) -> list[int]:

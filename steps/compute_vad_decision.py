@@ -103,7 +103,7 @@ class ComputeVadDecision(Program):
             jobs.publish(str((out / "vad.scp").absolute()))
             given = len(jobs.entries)
             done = given - len(failed)
-            step.finish(f"speech found in {done} of {given} utterances of {data.root}", given=given, failed=failed)
+            step.finish(f"speech found in {done} of {given} utterances of {data.root}", jobs.manifest(failed))
             jobs.clean()
         return 0
 

@@ -18,6 +18,7 @@ from spkid.backend.conditions import DURATION_BANDS, Column, TrialSides, read_co
 from spkid.backend.trials import MatchedScores, Trials, read_scores, read_trials, repeated_pairs, self_comparisons
 from spkid.backend.vectors import blaming, first_ids
 from spkid.jobs import Program, Step
+from spkid.jobs.manifest import trial_manifest
 from spkid.jobs.step import versions
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.io import atomic_write
@@ -149,8 +150,9 @@ class Evaluate(Program):
             results = {"name": self.name, **measures, **self._origin(scores, listed, matched, sides)}
             self._write(out, results, pictures)
             shown = {**measures, "min_dcf": {point.name: measures["min_dcf"][point.name] for point in COMMON_POINTS}}
-            line = summary_line(shown, int(np.count_nonzero(used)), evaluation.scores.targets.size)
-            step.finish(f"{out}: {line}", eer=measures["eer"])
+            done = int(np.count_nonzero(used))
+            line = summary_line(shown, done, evaluation.scores.targets.size)
+            step.finish(f"{out}: {line}", trial_manifest(listed.md5, len(listed), done), eer=measures["eer"])
         return 0
 
     def _parse(self) -> tuple[OperatingPoint, list[float], list[int]]:

@@ -11,6 +11,7 @@ from plumbum import cli
 
 from spkid.backend.vectors import first_ids, table_file, table_specifier
 from spkid.jobs import Program, Step
+from spkid.jobs.manifest import manifest
 from spkid.jobs.step import versions
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
@@ -87,7 +88,7 @@ class EvaluateVad(Program):
                 stream.write("\n")
             shown = " | ".join(f"{name.replace('_', ' ')} {100 * rate:.2f}%" for name, rate in _rates(total).items())
             shown += f" | stretches F {100 * segments.f_measure:.1f}%"
-            step.finish(f"{out}: {shown} | {total.num_frames} frames of {len(errors)} utterances")
+            step.finish(f"{out}: {shown} | {total.num_frames} frames of {len(errors)} utterances", manifest(errors))
         return 0
 
     def _count(self, reference: str, vad: str) -> dict[str, tuple[FrameErrors, SegmentErrors]]:

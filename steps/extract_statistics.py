@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Mean and standard deviation of each utterance's features, as one vector: the baseline that a network has to beat."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,8 @@ from plumbum import cli
 from spkid.data.front_end import read_record
 from spkid.features import select_voiced
 from spkid.jobs import Program, Step, fraction, progress
+from spkid.jobs.failures import account_for
+from spkid.jobs.manifest import manifest
 from spkid.kaldi import InputError
 from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter, open_table, read_script
 
@@ -47,19 +48,21 @@ class ExtractStatistics(Program):
         with Step("extract_statistics", out, inputs, {}, outputs, self.force) as step:
             if step.is_done:
                 return 0
-            given, failed = write_statistics(inputs, outputs, self.min_fraction)
-            done = given - len(failed)
-            step.finish(f"{done} of {given} utterances of {data}", given=given, failed=failed)
+            utterances, failed = write_statistics(step, inputs, outputs, self.min_fraction)
+            given = len(utterances)
+            step.finish(f"{given - len(failed)} of {given} utterances of {data}", manifest(utterances, failed))
         return 0
 
 
-def write_statistics(inputs: list[Path], outputs: list[Path], min_fraction: float) -> tuple[int, dict[str, str]]:
-    """Writes the vectors; returns how many utterances there are, and why those that could not be done could not.
+def write_statistics(
+    step: Step, inputs: list[Path], outputs: list[Path], min_fraction: float
+) -> tuple[list[str], dict[str, str]]:
+    """Writes the vectors; returns the utterances, and why those that could not be done could not.
 
     Raises InputError, and leaves no files, where fewer than `min_fraction` of the utterances could be done.
     """
     utterances = read_script(str(inputs[0]))
-    failed = {}
+    failed: dict[str, str] = {}
     tables = [open_table(f"scp:{path}", MATRIX if path.name == "feats.scp" else VECTOR) for path in inputs]
     with TableWriter(f"ark,scp:{outputs[0]},{outputs[1]}", VECTOR) as writer:
         for utterance in progress(utterances, "statistics", unit="utterances"):
@@ -70,14 +73,8 @@ def write_statistics(inputs: list[Path], outputs: list[Path], min_fraction: floa
                 failed[utterance] = str(error)
             except KeyError:
                 failed[utterance] = f"{inputs[-1]} has no such utterance"
-        for utterance, reason in failed.items():
-            print(f"extract_statistics: {utterance} is left out: {reason}", file=sys.stderr)
-        done = len(utterances) - len(failed)
-        if done < max(1, min_fraction * len(utterances)):
-            raise InputError(
-                f"{inputs[0]}: {done} of {len(utterances)} utterances done, fewer than --min-fraction allows"
-            )
-    return len(utterances), failed
+        account_for(step, str(inputs[0]), len(utterances), failed, min_fraction)
+    return list(utterances), failed
 
 
 if __name__ == "__main__":

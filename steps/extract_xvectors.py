@@ -16,6 +16,7 @@ from spkid.data.front_end import FrontEnd, audio_files, feature_files
 from spkid.jobs import Program, Step, boolean, fraction
 from spkid.jobs.failures import account_for
 from spkid.jobs.fingerprints import fingerprint
+from spkid.jobs.manifest import manifest
 from spkid.jobs.parts import Parts
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.io import atomic_write
@@ -115,7 +116,7 @@ class ExtractXvectors(Program):
             given = len(data.utterances)
             account_for(step, data.root, given, dict(sorted(failed.items())), self.min_fraction)
             join_parts(data, out, nj, MATRIX if self.crops else VECTOR)
-            step.finish(f"{given - len(failed)} of {given} utterances of {data_dir}", given=given, failed=failed)
+            step.finish(f"{given - len(failed)} of {given} utterances of {data_dir}", manifest(data.utterances, failed))
             remove_others(out, nj)
             shutil.rmtree(out / "parts")  # a run that begins again from here has a reason to do all of it
         return 0

@@ -13,6 +13,7 @@ from spkid.backend.score_files import read_columns, read_labelled_trials, read_s
 from spkid.backend.trials import write_scores
 from spkid.backend.vectors import blaming
 from spkid.jobs import Program, Step, fraction
+from spkid.jobs.manifest import trial_manifest
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 
@@ -87,7 +88,7 @@ class FuseScores(Program):
                 stream.write("\n")
             step.finish(
                 f"{len(trials)} scores of {len(systems)} systems fused by {self.method} in {output}",
-                trials=len(trials),
+                trial_manifest(trials.md5, len(trials), len(trials)),
                 model=description,
             )
         return 0

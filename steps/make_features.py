@@ -78,7 +78,7 @@ class MakeFeatures(Program):
                 jobs.publish("feats.scp")
             given = len(jobs.entries)
             step.finish(
-                f"{self.TYPE} of {given - len(failed)} of {given} utterances of {data.root}", given=given, failed=failed
+                f"{self.TYPE} of {given - len(failed)} of {given} utterances of {data.root}", jobs.manifest(failed)
             )
             jobs.clean()
         return 0

@@ -19,6 +19,7 @@ from spkid.data.source import FeatureSource
 from spkid.jobs import Program, Step, boolean, fraction
 from spkid.jobs.archives import ArchiveJobs
 from spkid.jobs.failures import account_for
+from spkid.jobs.manifest import manifest
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.tables import write_id_map
 
@@ -108,11 +109,10 @@ class PrepareFeatsForEgs(Program):
                 f"{len(kept)} of {given} utterances and {speakers} of {len(data.speakers)} speakers are left: "
                 f"{short} utterances under {self.min_frames} frames, {small} speakers with fewer than {self.min_utts} "
                 f"utterances ({len(usable) - len(kept)} utterances), {len(failed)} unreadable",
-                given=given,
+                manifest(data.utterances, failed),
                 kept=len(kept),
                 short=short,
                 small_speakers=small,
-                failed=failed,
             )
             if jobs:
                 jobs.clean()

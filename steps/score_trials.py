@@ -25,6 +25,7 @@ from spkid.backend.vectors import (
     utterance_counts,
 )
 from spkid.jobs import Program, Step
+from spkid.jobs.manifest import trial_manifest
 from spkid.kaldi import InputError
 from spkid.kaldi.lists import read_id_map, write_id_map
 
@@ -142,7 +143,7 @@ class ScoreTrials(Program):
                 with blaming("--max-memory"):
                     write(str(output), enroll.ids, test.ids, scorer.blocks())
                 count = len(enroll) * len(test)
-                step.finish(f"{count} scores by {self._description()} in {output}", trials=count, scores=count)
+                step.finish(f"{count} scores by {self._description()} in {output}", trial_manifest(None, count, count))
                 return 0
             listed = read_trials(trials)
             enroll = load(enroll_table, set(listed.enroll_ids))
@@ -157,8 +158,7 @@ class ScoreTrials(Program):
             step.finish(
                 f"{len(usable)} scores by {self._description()} in {output}"
                 + (f", {left_out} trials left out for missing vectors" if left_out else ""),
-                trials=len(listed),
-                scores=len(usable),
+                trial_manifest(listed.md5, len(listed), len(usable)),
             )
         return 0
 

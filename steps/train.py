@@ -13,6 +13,7 @@ from pathlib import Path
 from plumbum import cli
 
 from spkid.jobs import Program, Step
+from spkid.jobs.manifest import manifest
 from spkid.kaldi import DataDir, InputError
 from spkid.train.config import TrainConfig, load_config
 from spkid.train.inputs import input_files
@@ -93,7 +94,11 @@ class Train(Program):
                 return status
             description = json.loads((exp / "final.json").read_text(encoding="utf-8"))
             name, values = description["config"]["model"]["name"], description["values"]
-            step.finish(f"{name} in {exp}, {values['epoch']} epochs, {spell(values)}", **values)
+            step.finish(
+                f"{name} in {exp}, {values['epoch']} epochs, {spell(values)}",
+                manifest(DataDir(data).utterances),
+                **values,
+            )
         return 0
 
     def _overrides(self) -> list[str]:

@@ -9,6 +9,7 @@ from plumbum import cli
 from spkid.backend import BackEnd
 from spkid.backend.vectors import blaming, load_vectors, speakers_of, table_file, table_specifier
 from spkid.jobs import Program, Step, fraction
+from spkid.jobs.manifest import manifest
 from spkid.kaldi.lists import read_id_map
 
 
@@ -51,9 +52,8 @@ class TrainPlda(Program):
         with Step("train_plda", out, inputs, options, outputs, self.force) as step:
             if step.is_done:
                 return 0
-            matrix, speakers, remark = speakers_of(
-                load_vectors(rspecifier), utt2spk, str(utt2spk_file), self.min_fraction
-            )
+            table = load_vectors(rspecifier)
+            matrix, speakers, remark = speakers_of(table, utt2spk, str(utt2spk_file), self.min_fraction)
             if remark:
                 step.say(f"warning: {remark}")
             single = list(Counter(speakers).values()).count(1)
@@ -65,6 +65,7 @@ class TrainPlda(Program):
             step.finish(
                 f"PLDA of {backend.plda.dims} dimensions from {len(matrix)} vectors of {len(set(speakers))} speakers, "
                 f"{self.num_em_iters} iterations, log-likelihood {backend.plda.objective_[-1]:.2f} per vector",
+                manifest(table.ids, {key: "has no speaker" for key in table.ids if key not in utt2spk}),
                 vectors=len(matrix),
                 speakers=len(set(speakers)),
                 objective=backend.plda.objective_.tolist(),

@@ -10,6 +10,7 @@ from plumbum import cli
 from spkid.data.shards import matrix_bytes, pack, vector_bytes, wave_bytes
 from spkid.jobs import Program, Step, fraction
 from spkid.jobs.failures import account_for
+from spkid.jobs.manifest import manifest
 from spkid.jobs.progress import progress
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.tables import read_script, write_id_map
@@ -89,7 +90,10 @@ class PackData(Program):
             data.write_subset(new.root, kept)
             self._point_to_shards(data, new, scripts, set(kept))
             shards = {entry.rpartition(":")[0] for script in scripts.values() for entry in script.values()}
-            step.finish(f"{len(kept)} of {len(data.utterances)} utterances in {len(shards)} archives", failed=failed)
+            step.finish(
+                f"{len(kept)} of {len(data.utterances)} utterances in {len(shards)} archives",
+                manifest(data.utterances, failed),
+            )
         return 0
 
     @staticmethod

@@ -7,6 +7,7 @@ from plumbum import cli
 
 from spkid.audio import WAVE, Wave, WaveOptions, read_waves, resample
 from spkid.jobs import Program, Step, progress
+from spkid.jobs.manifest import manifest
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.data_dir import write_spk2utt
 from spkid.kaldi.lists import write_id_map
@@ -44,7 +45,8 @@ class PerturbDataDirSpeed(Program):
             if step.is_done:
                 return 0
             utterances = _write_copy(source, target, archive, speed, prefix=f"sp{factor}-")
-            step.finish(f"{utterances} utterances of {data_dir} at {factor} times their speed")
+            summary = f"{utterances} utterances of {data_dir} at {factor} times their speed"
+            step.finish(summary, manifest(source.utterances))
         return 0
 
 

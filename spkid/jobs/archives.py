@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spkid.jobs.failures import account_for
 from spkid.jobs.fingerprints import listed_file, stamp
+from spkid.jobs.manifest import manifest
 from spkid.jobs.parts import Parts
 from spkid.jobs.step import Step
 from spkid.kaldi import DataDir, InputError
@@ -25,6 +26,7 @@ class ArchiveJobs:
         jobs.run("utils/run.py", log, ["compute-mfcc-feats", f"scp:{jobs.list_file}", jobs.wspecifier])
         failed = jobs.collect(min_fraction=0.95)
         jobs.publish("feats.scp")
+        step.finish("...", jobs.manifest(failed))
 
     The utterances are cut into runs of about equal duration. entries: utterance -> what the jobs read for it (an
     rxfilename, or a line of `segments`), in the data directory's order; each job finds its share in `list_file`.
@@ -108,6 +110,10 @@ class ArchiveJobs:
         }
         account_for(self.step, self.data.root, len(self.entries), failed, min_fraction)
         return failed
+
+    def manifest(self, failed: Mapping[str, str]) -> dict:
+        """What became of the utterances, for `step.finish`; `failed` is what `collect` returned."""
+        return manifest(self.entries, failed)
 
     def publish(self, name: str) -> None:
         """Writes the joined script as the data directory's `name` (or an absolute path) in its order, in one rename."""

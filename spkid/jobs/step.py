@@ -37,7 +37,7 @@ class Step:
             if step.is_done:
                 return 0                    # it has said so
             step.run_jobs(self.cmd, nj, logs / "make_mfcc.JOB.log", ["compute-mfcc-feats", ..., "ark:mfcc.JOB.ark"])
-            step.finish("made MFCC of 600 utterances", utterances=600)
+            step.finish("made MFCC of 600 utterances", manifest(utterances, failed))
 
     inputs: files (or directories of files) whose change makes the step run again; see `fingerprint`.
     options: whatever else decides the result (JSON values). What does not (number of jobs, where they run) stays out.
@@ -137,8 +137,11 @@ class Step:
         first = failed[0]
         raise InputError(f"{len(failed)} of {len(numbers)} jobs failed; {logs[first]} says: {last_words(logs[first])}")
 
-    def finish(self, summary: str, **facts) -> None:
-        """Writes `.done.json` and prints `summary` with the time it took. The outputs must be in place by now."""
+    def finish(self, summary: str, ids: Mapping | None = None, **facts) -> None:
+        """Writes `.done.json` and prints `summary` with the time it took. The outputs must be in place by now.
+
+        ids: what became of each id, as `spkid.jobs.manifest` says it; None for a step that is about no ids.
+        """
         outputs = self._fingerprints(self.outputs)
         missing = [path for path, found in outputs.items() if found == "missing"]
         if missing:
@@ -154,6 +157,7 @@ class Step:
             "inputs": self._input_fingerprints,
             "outputs": outputs,
             "versions": versions(),
+            "ids": ids,
             "facts": facts,
         }
         with atomic_write(self.done_file) as stream:

@@ -10,6 +10,7 @@ from plumbum import cli
 from spkid.audio.copies import check_rate, fits_between_commas, numbers, recording_durations, write_copy
 from spkid.audio.corruption import AddedNoise, corruption_line
 from spkid.jobs import Program, Step, boolean
+from spkid.jobs.manifest import manifest
 from spkid.kaldi import DataDir, InputError
 
 TABLES = ("wav.scp", "utt2spk", "segments", "utt2dur", "reco2dur", "vad.scp", "text", "spk2gender", "utt2uniq")
@@ -85,7 +86,7 @@ class AugmentDataDir(Program):
                 rename=self._rename,
                 rename_speaker=self._rename if self.modify_spk_id else str,
             )
-            step.finish(f"{len(wav_scp)} recordings of {data_dir} with noise", recordings=len(wav_scp))
+            step.finish(f"{len(wav_scp)} recordings of {data_dir} with noise", manifest(wav_scp))
         return 0
 
     def _rename(self, key: str) -> str:

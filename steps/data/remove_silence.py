@@ -76,7 +76,9 @@ class RemoveSilence(Program):
             jobs.join(jobs.parts.directory / "utt2dur.JOB", "utt2dur")
             jobs.publish("wav.scp")
             given = len(jobs.entries)
-            step.finish(f"{given - len(failed)} of {given} utterances without silence in {out_dir}", failed=failed)
+            step.finish(
+                f"{given - len(failed)} of {given} utterances without silence in {out_dir}", jobs.manifest(failed)
+            )
             jobs.clean()
         return 0
 

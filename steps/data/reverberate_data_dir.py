@@ -28,6 +28,7 @@ from spkid.audio.copies import (
 from spkid.audio.corruption import AddedNoise, corruption_line
 from spkid.audio.room_lists import Response, RoomNoise, read_noises, read_responses
 from spkid.jobs import Program, Step, boolean, fraction
+from spkid.jobs.manifest import manifest
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.io import is_pipe
 
@@ -130,7 +131,8 @@ class ReverberateDataDir(Program):
                 for copy in copies:
                     shutil.rmtree(copy.root)
             made = f"{len(copies)} copies" if len(copies) > 1 else "one copy"
-            step.finish(f"{made} of the {len(durations)} recordings of {data_dir} in {len(rooms.by_room)} rooms")
+            where = f"{data_dir} in {len(rooms.by_room)} rooms"
+            step.finish(f"{made} of the {len(durations)} recordings of {where}", manifest(durations))
         return 0
 
     def _line(

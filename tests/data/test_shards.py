@@ -273,7 +273,7 @@ def test_segments_of_a_lost_recording_are_lost(audio, tmp_path):
     assert not any(utterance.startswith("c-") for utterance in packed.utterances)
     assert len(packed.wav_scp) == 6
     record = json.loads((tmp_path / "packed" / "data" / "pack_data_packed" / ".done.json").read_text())
-    assert sorted(record["facts"]["failed"]) == ["c-wav-0", "c-wav-1"]
+    assert sorted(record["ids"]["failed"]) == ["c-wav-0", "c-wav-1"]
 
 
 def test_audio_that_is_broken_is_named(tmp_path):

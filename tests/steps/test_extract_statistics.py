@@ -75,10 +75,10 @@ def test_utterances_that_cannot_be_done_are_named_and_counted(data, tmp_path):
     write(directory, "vad", VECTOR, voiced)
     done = run(directory, tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert "s0-01 is left out: no frame of speech" in done.stderr
+    assert "s0-01 is left out: no frame of speech" in done.stdout
     assert "19 of 20 utterances" in done.stdout
     assert "s0-01" not in vectors(tmp_path / "out")
-    assert json.loads((tmp_path / "out" / ".done.json").read_text())["facts"]["failed"].keys() == {"s0-01"}
+    assert json.loads((tmp_path / "out" / ".done.json").read_text())["ids"]["failed"].keys() == {"s0-01"}
 
     refused = run("--min-fraction", 1, directory, tmp_path / "strict")
     assert refused.returncode == 1
@@ -94,8 +94,8 @@ def test_decisions_that_do_not_fit_or_are_missing_are_failures_of_their_utteranc
     write(directory, "vad", VECTOR, voiced)
     done = run("--min-fraction", 0.9, directory, tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert "s1-05 is left out" in done.stderr
-    assert "s2-10 is left out" in done.stderr
+    assert "s1-05 is left out" in done.stdout
+    assert "s2-10 is left out" in done.stdout
     assert len(vectors(tmp_path / "out")) == 18
 
 

@@ -268,7 +268,7 @@ def test_a_corrupt_file_is_named_counted_and_kept_out(recipe):
     assert victim not in features()
     assert len(features()) == UTTERANCES - 1
     record = json.loads(Path("mfcc/make_mfcc_train/.done.json").read_text())
-    assert list(record["facts"]["failed"]) == [victim]
+    assert list(record["ids"]["failed"]) == [victim]
     assert Path("mfcc/make_mfcc_train/failed").read_text().startswith(f"{victim} ")
     said = step("compute_vad_decision", "data/train", "exp/make_vad", "mfcc")
     assert "11 of 11" in said
