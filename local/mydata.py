@@ -43,6 +43,9 @@ class Collect(Program):
     EXAMPLE = "local/mydata.py collect speech data/collected"
 
     base = cli.SwitchAttr("--base", str, default=".", help="folder that relative paths in wav.scp start from")
+    path_column = cli.SwitchAttr("--path-column", str, default="", help="a table's column of files")
+    speaker_column = cli.SwitchAttr("--speaker-column", str, default="", help="a table's column of speakers")
+    segments = cli.SwitchAttr("--segments", str, default="", help="a table's columns of start and end: begin,finish")
     force = cli.Flag("--force", help="repeat the step even if nothing has changed")
 
     def main(self, source: str, data_dir: str) -> int:
@@ -50,7 +53,10 @@ class Collect(Program):
         if kind != "kaldi":
             corpus = place if kind == "tree" else place.resolve().parent
             words = ["directory.py", *(["--force"] if self.force else []), "--corpus", str(corpus)]
-            words += ["--table", str(place)] if kind == "table" else []
+            if kind == "table":
+                names = {"path-column": self.path_column, "speaker-column": self.speaker_column}
+                named = {**names, "segments": self.segments}
+                words += ["--table", str(place), *(f"--{name}={column}" for name, column in named.items() if column)]
             return DirectoryPreparation.run([*words, data_dir], exit=False)[1]
         inputs = [place / name for name in ("wav.scp", "utt2spk", "segments") if (place / name).is_file()]
         outputs = [Path(data_dir) / "utt2spk"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from plumbum import cli
 
-from spkid.audio.quality import Heard, listen
+from spkid.audio.quality import TELEPHONE_HZ, Heard, listen
 from spkid.jobs import Program, Step, progress
 from spkid.kaldi import DataDir
 from spkid.kaldi.io import atomic_write
@@ -36,7 +36,7 @@ PROBLEMS = {
     "offset": (False, f"mean of the samples beyond {LARGE_OFFSET:g}", "usable: features take it away"),
     "telephone band": (
         False,
-        "nothing above 4 kHz although the rate has room for it",
+        f"nothing above {TELEPHONE_HZ / 1000:g} kHz, although the rate has room for it",
         "it comes from a telephone or a strong codec; with clean recordings beside it, use --rate 8000 for all",
     ),
 }

@@ -19,7 +19,10 @@ if [ -z "$data" ]; then
 fi
 for place in "${given[@]}"; do [ -e "$place" ] || fail "$place: no such file or folder"; done
 initial_model=$(absolute "$initial_model")
-[ -z "$initial_model" ] || [ -f "$initial_model" ] || fail "--initial-model $initial_model: no such file"
+[ -z "$initial_model" ] || [ -f "$initial_model" ] || [ -f "$initial_model/final.json" ] \
+  || fail "--initial-model $initial_model: no such file, and no experiment directory"
+mfcc_config=$(absolute "$mfcc_config")
+[ -z "$mfcc_config" ] || [ -f "$mfcc_config" ] || fail "--mfcc-config $mfcc_config: no such file"
 config=$(absolute "$config")
 [ -z "$config" ] || [ "$config" = statistics ] || [ -f "$config" ] || fail "--config $config: no such file"
 trials=$(absolute "$trials")
@@ -53,6 +56,13 @@ find_speech() { # data/train_all -> data/train: utterances with enough speech, o
     "$data/$1_mfcc" "$data/$1_speech" "$exp/speech_$1"
   copy_files "$data/$1_speech" "$data/$1" "$audio vad.scp vad.json"
 }
+import_initial_model() { # into $import
+  if [ -d "$initial_model" ]; then
+    copy_files "$initial_model" "$import" "final.json final.safetensors speakers.txt"
+  elif [ -n "$initial_model" ]; then
+    steps/import_model.py --source "$source" ${mfcc_config:+--mfcc-config "$mfcc_config"} "$initial_model" "$import"
+  fi
+}
 follow_choice() {
   . "$exp/choice.sh"
   system=$exp/$choice_name
@@ -75,7 +85,7 @@ extract() {
 }
 make_trials() { # those given, as far as both utterances have speech; else all pairs, or a choice of them
   if [ -z "$trials" ]; then utils/make_trials.py $choice_trials "$data/test" "$data/test/trials"; return; fi
-  utils/filter_scp.py -f 1 "$data/test/utt2spk" "$trials" | utils/filter_scp.py -f 2 "$data/test/utt2spk" - > "$data/test/trials.new"
+  utils/filter_scp.py -f 1 "$data/test/utt2spk" "$trials" | utils/filter_scp.py -f 2 "$data/test/utt2spk" > "$data/test/trials.new"
   mv "$data/test/trials.new" "$data/test/trials"
   echo "trials: $(wc -l < "$data/test/trials") of the $(wc -l < "$trials") of $trials are of utterances that are used"
   [ -s "$data/test/trials" ] || fail "$trials: names no utterance of $data/test/utt2spk; its ids are those of that file"

@@ -26,12 +26,16 @@ train=                     # or two
 test=
 trials=                    # pairs of test utterances that matter: `a b target|nontarget`; empty: all pairs
 test_share=0.2             # of the speakers of --data
+path_column=               # what a table calls its columns, where README.md does not have the name
+speaker_column=
+segments=                  # of start and end: "begin,finish"
 rate=0                     # 8000 or 16000; 0: what suits the recordings
 min_seconds=0.5            # of an utterance, and of the speech in it
 prior=0.01                 # share of comparisons that are of one person, for the threshold
 config=                    # YAML file, or statistics; empty: chosen by size
 settings=                  # changes to it, blanks between: "schedule.epochs=8 data.workers=4"
-initial_model=             # checkpoint to fine-tune, of --source
+initial_model=             # checkpoint to fine-tune, of --source; or an experiment directory
+mfcc_config=               # the MFCC of its training, where the checkpoint does not tell (asv_beginner)
 source=wespeaker           # wespeaker, 3dspeaker, speechbrain, voxceleb_trainer, asv_beginner
 out=.                      # data/ and exp/ are written there
 . utils/parse_options.sh
@@ -41,7 +45,8 @@ out=.                      # data/ and exp/ are written there
 if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   echo "Stage 0: your recordings: what there is, what is wrong with it, what is used"
   for set in "${!given[@]}"; do
-    local/mydata.py collect --base "$called_from" "${given[$set]}" "$(collected $set)"
+    local/mydata.py collect --base "$called_from" --path-column "$path_column" --speaker-column "$speaker_column" \
+      --segments "$segments" "${given[$set]}" "$(collected $set)"
     utils/describe_data_dir.py --nj "$nj" --min-seconds "$min_seconds" "$(collected $set)" "$exp/check/$set"
   done
   local/mydata.py select --nj "$nj" --rate "$rate" --divide "$divide" --test-share "$test_share" "$data" "$exp/check"
@@ -50,7 +55,7 @@ fi
 if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then
   echo "Stage 1: MFCC and where there is speech; a system of the right size"
   for set in train test; do find_speech $set; done
-  if [ -n "$initial_model" ]; then steps/import_model.py --source "$source" "$initial_model" "$import"; fi
+  import_initial_model
   local/mydata.py choose --rate "$(cat "$data/rate")" --config "$config" ${initial_model:+--initial "$import"} \
     "$data/train" "$data/test" "$exp"
 fi

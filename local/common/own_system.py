@@ -118,8 +118,9 @@ def initial_features(initial: str, given: dict[str, Any]) -> dict[str, Any]:
     options = front_end.options
     if options is None:
         raise InputError(
-            f"{initial}: its checkpoint does not tell with which options its features were made: import it yourself "
-            "with steps/import_model.py --mfcc-config, and give that directory as --initial-model"
+            f"{initial}: its checkpoint does not tell with which options its features were made: name the file of "
+            "these options, --mfcc-config FILE; of filter banks: import it with steps/import_model.py --fbank-config, "
+            "and give that directory as --initial-model"
         )
     features = {"type": front_end.type, "source": "audio", "options": options, **_normalisation(front_end)}
     changed = [key for key in given if key in features and given[key] != features[key]]
