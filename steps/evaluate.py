@@ -185,7 +185,7 @@ class Evaluate(Program):
 
     def _origin(self, scores: str, trials: Trials, matched: MatchedScores, sides: TrialSides) -> dict[str, Any]:
         targets = int(np.count_nonzero(trials.is_target))
-        alike = int(np.count_nonzero(self_comparisons(trials))) + sides.self_comparisons()
+        alike = len(self_comparisons(trials)) + sides.self_comparisons()
         return {
             "trials": {
                 "file": trials.source,

@@ -30,7 +30,7 @@ from spkid.kaldi import InputError
 from spkid.kaldi.lists import read_id_map, write_id_map
 
 ALL_PAIRS = "all"
-TRIALS_AT_ONCE = 1 << 24  # enough for few products of large blocks, and little beside a list of 100 million
+TRIALS_AT_ONCE = 1 << 23  # enough for few products of large blocks
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -87,7 +87,7 @@ class ScoreTrials(Program):
         "--max-memory",
         memory,
         default=UNITS["G"],
-        help="for blocks of scores, besides the vectors and the list: 512M, 1G",
+        help="for blocks of scores, besides the vectors: 512M, 1G",
     )
     form = cli.SwitchAttr(
         "--format",
@@ -145,7 +145,7 @@ class ScoreTrials(Program):
                 count = len(enroll) * len(test)
                 step.finish(f"{count} scores by {self._description()} in {output}", trial_manifest(None, count, count))
                 return 0
-            listed = read_trials(trials)
+            listed = read_trials(trials, step.outdir)  # its columns on the disk: the list may be longer than memory
             enroll = load(enroll_table, set(listed.enroll_ids))
             test = enroll if enroll_table == test_table else None
             if test is None or not set(listed.test_ids) <= test.rows.keys():
@@ -186,10 +186,10 @@ class ScoreTrials(Program):
         """The trials of which both vectors are there."""
         no_enroll = np.array([key not in enroll.rows for key in trials.enroll_ids])
         no_test = np.array([key not in test.rows for key in trials.test_ids])
-        missing = no_enroll[trials.enroll] | no_test[trials.test]
-        count = int(np.count_nonzero(missing))
-        if not count:
+        if not (no_enroll.any() or no_test.any()):
             return trials
+        missing = no_enroll[trials.enroll[:]] | no_test[trials.test[:]]
+        count = int(np.count_nonzero(missing))
         sentence = []
         for ids, absent, table in ((trials.enroll_ids, no_enroll, enroll), (trials.test_ids, no_test, test)):
             lost = [key for key, is_absent in zip(ids, absent, strict=True) if is_absent]
@@ -282,10 +282,10 @@ def _warnings(trials: Trials) -> list[str]:
     if repeated:
         warnings.append(f"{repeated} of the {len(trials)} trials of {trials.source} repeat an earlier pair")
     same = self_comparisons(trials)
-    if same.any():
+    if len(same):
         warnings.append(
-            f"{np.count_nonzero(same)} trials of {trials.source} compare an utterance with itself, the first is "
-            f"{trials.pair(int(np.argmax(same)))}: such scores flatter the result"
+            f"{len(same)} trials of {trials.source} compare an utterance with itself, the first is "
+            f"{trials.pair(int(same[0]))}: such scores flatter the result"
         )
     return warnings
 

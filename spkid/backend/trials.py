@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from spkid.backend.file_column import FileColumn
 from spkid.backend.lines import Codes, Lines, shown
 from spkid.kaldi.errors import InputError
 from spkid.kaldi.io import open_output
 
 BLOCK_LINES = 1 << 16
-CHECKED = 1 << 22  # trials that are looked at together
+STRETCH = 1 << 20  # trials that are read back together
+CHECKED = 1 << 23  # trials that are sorted together
 KALDI_LABELS = {b"target": True, b"nontarget": False}
 VOXCELEB_LABELS = {b"1": True, b"0": False}
 
@@ -25,18 +28,18 @@ class Trials:
         source: where the list came from.
         enroll_ids: the distinct enrolment ids, in order of appearance.
         test_ids: the distinct test ids.
-        enroll: (trials,) int32 indices into `enroll_ids`.
-        test: (trials,) int32 indices into `test_ids`.
-        is_target: (trials,) bool, or None where the list has no labels.
+        enroll: (trials,) int32 indices into `enroll_ids`; an array, or in a file.
+        test: (trials,) int32 indices into `test_ids`, likewise.
+        is_target: (trials,) bool, likewise, or None where the list has no labels.
         md5: of the file's bytes: which list it was.
     """
 
     source: str
     enroll_ids: list[str]
     test_ids: list[str]
-    enroll: np.ndarray
-    test: np.ndarray
-    is_target: np.ndarray | None
+    enroll: np.ndarray | FileColumn
+    test: np.ndarray | FileColumn
+    is_target: np.ndarray | FileColumn | None
     md5: str
 
     def __len__(self) -> int:
@@ -46,11 +49,16 @@ class Trials:
         """The ids of one trial, for a message."""
         return f"{self.enroll_ids[self.enroll[index]]} {self.test_ids[self.test[index]]}"
 
-    def pair_codes(self) -> np.ndarray:
-        """(trials,) int64, equal where the pair is the same."""
-        codes = self.enroll.astype(np.int64)
+    def stretches(self) -> Iterator[slice]:
+        """Consecutive pieces of the list, for what need not look at all of it together."""
+        for start in range(0, len(self), STRETCH):
+            yield slice(start, min(start + STRETCH, len(self)))
+
+    def pair_codes(self, these: slice = slice(None)) -> np.ndarray:
+        """(trials,) int64 of a piece of the list, or of all; equal where the pair is the same."""
+        codes = self.enroll[these].astype(np.int64)
         codes *= len(self.test_ids)
-        codes += self.test
+        codes += self.test[these]
         return codes
 
     def select(self, keep: np.ndarray) -> Trials:
@@ -59,8 +67,8 @@ class Trials:
         return Trials(self.source, self.enroll_ids, self.test_ids, self.enroll[keep], self.test[keep], labels, self.md5)
 
 
-def read_trials(rxfilename: str) -> Trials:
-    """Reads a trial list.
+def read_trials(rxfilename: str, directory: str | os.PathLike | None = None) -> Trials:
+    """Reads a trial list; with a `directory` its columns stay in a file there, 9 bytes a trial, and take no memory.
 
     Every line is `enrolment test target|nontarget` (Kaldi), `1|0 enrolment test` (VoxCeleb) or `enrolment test`; the
     first line decides. VoxCeleb's ids may be paths: `id10270/x6uYqmx31kE/00001.wav` is `id10270-x6uYqmx31kE-00001`.
@@ -71,6 +79,8 @@ def read_trials(rxfilename: str) -> Trials:
     lines = Lines(rxfilename, "trial list")
     layout: tuple[str, ...] = ()
     enroll, test, labels = [], [], []
+    if directory is not None:
+        enroll, test, labels = (FileColumn(directory, dtype) for dtype in (np.int32, np.int32, bool))
     for number, block in lines:
         if not layout:
             layout = _trial_layout(block[: block.index(b"\n")].split(), rxfilename)
@@ -82,9 +92,11 @@ def read_trials(rxfilename: str) -> Trials:
         test.append(test_codes.encode(columns[layout.index("test")]))
         if len(layout) == 3:
             labels.append(lines.labels(columns[layout.index("label")], meaning, number))
-    enroll, test = np.concatenate(enroll), np.concatenate(test)  # one after the other: each frees its blocks
-    is_target = np.concatenate(labels) if labels else None
+    is_target = (np.concatenate(labels) if directory is None else labels) if len(layout) == 3 else None
     del labels
+    if directory is None:
+        enroll = np.concatenate(enroll)  # one after the other: each frees its blocks
+        test = np.concatenate(test)
     ids = list(enroll_codes.of_id), list(test_codes.of_id)
     trials = Trials(rxfilename, *ids, enroll, test, is_target, lines.digest.hexdigest())
     _check_labels(trials)
@@ -93,16 +105,17 @@ def read_trials(rxfilename: str) -> Trials:
 
 def repeated_pairs(trials: Trials) -> int:
     """Trials whose pair came before in the list."""
-    codes = trials.pair_codes()
-    codes.sort()
-    return int(np.count_nonzero(codes[1:] == codes[:-1]))
+    return sum(int(np.count_nonzero(np.diff(marked >> 1) == 0)) for marked in _sorted_parts(trials))
 
 
 def self_comparisons(trials: Trials) -> np.ndarray:
-    """(trials,) bool: an utterance compared with itself."""
+    """Indices of the trials that compare an utterance with itself."""
     test_codes = {key: code for code, key in enumerate(trials.test_ids)}
     same = np.array([test_codes.get(key, -1) for key in trials.enroll_ids], dtype=np.int32)
-    return same[trials.enroll] == trials.test
+    found = [
+        these.start + np.flatnonzero(same[trials.enroll[these]] == trials.test[these]) for these in trials.stretches()
+    ]
+    return np.concatenate(found)
 
 
 def write_scores(wxfilename: str, trials: Trials, scores: np.ndarray | Iterable[np.ndarray]) -> None:
@@ -243,16 +256,38 @@ def _id_of_path(path: str) -> str:
 def _check_labels(trials: Trials) -> None:
     if trials.is_target is None:
         return
-    marked = trials.pair_codes()
-    marked *= 2
-    marked += trials.is_target
-    marked.sort()
-    both = np.concatenate([_twice(marked[start : start + CHECKED + 1]) for start in range(0, marked.size, CHECKED)])
+    both = np.concatenate([_twice(marked) for marked in _sorted_parts(trials)])
     if both.size:
-        index = int(np.argmax(np.isin(trials.pair_codes(), both)))
-        raise InputError(
-            f"{trials.source}: {both.size} pairs are target as well as nontarget, the first is {trials.pair(index)}"
-        )
+        for these in trials.stretches():
+            found = np.isin(trials.pair_codes(these), both)
+            if found.any():
+                pair = trials.pair(these.start + int(np.argmax(found)))
+                raise InputError(
+                    f"{trials.source}: {both.size} pairs are target as well as nontarget, the first is {pair}"
+                )
+
+
+def _sorted_parts(trials: Trials) -> Iterator[np.ndarray]:
+    """Sorted `2 * code + label` of all trials, some CHECKED of them after the other; a pair is in one part alone."""
+    counts = np.zeros(len(trials.enroll_ids), dtype=np.int64)
+    for these in trials.stretches():
+        counts += np.bincount(trials.enroll[these], minlength=counts.size)
+    part_of = (np.cumsum(counts) - 1) // CHECKED  # of the enrolment, ascending
+    for part in np.unique(part_of):
+        first, last = np.searchsorted(part_of, [part, part + 1])
+        chosen = []
+        for these in trials.stretches():
+            enroll = trials.enroll[these]
+            keep = (enroll >= first) & (enroll < last)
+            marked = trials.pair_codes(these)[keep]
+            marked *= 2
+            if trials.is_target is not None:
+                marked += trials.is_target[these][keep]
+            chosen.append(marked)
+        marked = np.concatenate(chosen)
+        del chosen
+        marked.sort()
+        yield marked
 
 
 def _twice(marked: np.ndarray) -> np.ndarray:
