@@ -21,6 +21,7 @@ from spkid.jobs.parts import Parts
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.io import atomic_write
 from spkid.kaldi.tables import MATRIX, VECTOR, Holder, TableWriter, read_script, read_table, write_id_map
+from spkid.nnet import takes_lengths
 from spkid.train.experiment import DESCRIPTION, WEIGHTS, read_description
 from spkid.train.extraction_options import PRECISIONS, ExtractionOptions
 
@@ -125,8 +126,6 @@ class ExtractXvectors(Program):
         self, options: ExtractionOptions, network: str, front_end: FrontEnd, data: DataDir, failed: dict[str, str]
     ) -> list[str]:
         """The batches of each job, a line each; notes in `failed` which utterances cannot be used."""
-        from spkid.nnet import takes_lengths  # torch: not for a step that is done already
-
         source = open_for_front_end(front_end, data.root, data.utterances, failed)
         if not source.ids:
             first = min(failed)

@@ -32,8 +32,6 @@ class AsvXVector(nn.Module):
     become 86 before pooling. Attribute names follow the original, so that its checkpoints load by name.
     """
 
-    takes_lengths = True
-
     def __init__(
         self,
         input_dim: int = 30,

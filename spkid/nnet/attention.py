@@ -83,7 +83,7 @@ class FrameAttention(nn.Module):
         deviation = (variance + self.context_epsilon).clamp(min=self.context_floor).sqrt()
         of_frame, of_context = self.hidden.weight.squeeze(2).split([x.shape[1], 2 * x.shape[1]], dim=1)
         context = functional.linear(torch.cat([mean, deviation], dim=1).to(x.dtype), of_context, self.hidden.bias)
-        return functional.conv1d(x, of_frame.unsqueeze(2)) + context.unsqueeze(2)
+        return functional.conv1d(x, of_frame.unsqueeze(2), dilation=self.hidden.dilation) + context.unsqueeze(2)
 
 
 def weighted_statistics(x: torch.Tensor, weights: torch.Tensor, floor: float) -> torch.Tensor:

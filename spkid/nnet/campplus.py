@@ -107,8 +107,6 @@ class CamPlusPlus(nn.Module):
         growth: channels that each dense layer adds.
     """
 
-    takes_lengths = True
-
     def __init__(
         self,
         input_dim: int = 80,

@@ -81,8 +81,6 @@ class EcapaTdnn(nn.Module):
         layout: "speechbrain" or "wespeaker".
     """
 
-    takes_lengths = True
-
     def __init__(
         self,
         input_dim: int = 80,

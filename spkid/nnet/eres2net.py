@@ -88,8 +88,6 @@ class Res2Block(nn.Module):
 class ERes2Net(nn.Module):
     """(batch, frames, input_dim) -> (batch, embedding_dim), from one frame on. channels: m of the table."""
 
-    takes_lengths = True
-
     def __init__(
         self,
         input_dim: int = 80,

@@ -37,8 +37,6 @@ class LdeXVector(nn.Module):
     At least 3 frames are needed (ValueError).
     """
 
-    takes_lengths = True
-
     def __init__(
         self,
         input_dim: int,

@@ -1,6 +1,6 @@
 """Padded batches: utterances of several lengths in one tensor, each with the embedding that it has alone.
 
-A network that declares `takes_lengths = True` is called with `lengths`, (batch,) the numbers of frames that count. It
+A network of `TAKING_LENGTHS` (`registry.py`) is called with `lengths`, (batch,) the numbers of frames that count. It
 turns them into a mask, (batch, 1, frames), True where a frame counts; layers that look to the sides or over time are
 given it. None stands for a batch without padding, and costs nothing. All of it is meant for eval mode: the statistics
 that batch normalisation takes in training count every frame.

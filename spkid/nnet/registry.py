@@ -5,13 +5,17 @@ own dependencies cost nothing to those who train another one. The options of a n
 class, and their defaults are the published values.
 """
 
+from __future__ import annotations
+
 import difflib
 import importlib
 import inspect
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:  # torch takes two seconds to start, and a step that only asks `takes_lengths` does without
+    from torch import nn
 
 NETWORKS = {
     "xvector": "spkid.nnet.xvector:XVector",
@@ -32,6 +36,12 @@ NETWORKS = {
     "deep_speaker_gru": "spkid.nnet.deep_speaker:DeepSpeakerGru",
     "frame_mlp": "spkid.nnet.frame_mlp:FrameMlp",
     "lstm_vad": "spkid.nnet.lstm_vad:LstmVad",
+}
+
+# Networks that can be told how many frames of each row of a padded batch count (`masking.py`).
+TAKING_LENGTHS = {
+    *("xvector", "asv_xvector", "lde_xvector", "etdnn", "ecapa_tdnn", "campplus", "eres2net"),
+    *(name for name in NETWORKS if re.fullmatch(r"resnet\d+", name)),
 }
 
 POOLINGS = {
@@ -110,7 +120,8 @@ def network_options(name: str) -> dict[str, Any]:
 
 def takes_lengths(name: str) -> bool:
     """Whether a network can be told how many frames of each row of a padded batch count (`masking.py`)."""
-    return getattr(_find("network", NETWORKS, name), "takes_lengths", False)
+    _place("network", NETWORKS, name)
+    return name in TAKING_LENGTHS
 
 
 def loss_options(name: str) -> dict[str, Any]:
@@ -131,10 +142,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     return ValueError(f"unknown {kind} '{name}' ({hint})")
 
 
-def _find(kind: str, table: Mapping[str, str], name: str) -> type[nn.Module]:
+def _place(kind: str, table: Mapping[str, str], name: str) -> str:
     if name not in table:
         raise unknown_name(kind, name, table)
-    module, _, attribute = table[name].partition(":")
+    return table[name]
+
+
+def _find(kind: str, table: Mapping[str, str], name: str) -> type[nn.Module]:
+    module, _, attribute = _place(kind, table, name).partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 

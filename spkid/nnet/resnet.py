@@ -109,7 +109,6 @@ class ResNet(nn.Module):
         second_layer: ReLU, batch normalisation and another affine layer behind the first; the embedding is its output.
     """
 
-    takes_lengths = True
     depth = 0  # each depth is a class of its own, so that it has a name of its own
 
     def __init__(

@@ -26,7 +26,6 @@ class XVector(nn.Module):
     """
 
     contexts = CONTEXTS
-    takes_lengths = True
 
     def __init__(
         self,

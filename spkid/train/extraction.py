@@ -11,10 +11,12 @@ import torch
 
 from spkid.data.division import WAVEFORM, open_for_front_end
 from spkid.kaldi import InputError
+from spkid.nnet import takes_lengths
 from spkid.train.devices import pick_device
 from spkid.train.embed import embed_batch, embed_utterance, evaluation_crops, pad, stack_padded
 from spkid.train.experiment import load_final
 from spkid.train.extraction_options import ExtractionOptions, crop_rows, rows_per_frame
+from spkid.train.inference import prefer_onednn
 from spkid.train.memory import keep_freed_memory
 
 
@@ -44,6 +46,9 @@ class Extractor:
                 raise InputError(f"{exp_dir}: --layer is of x-vectors; this network has one embedding")
             model.network.layer = options.layer
         self._network, self._options = model.network, options
+        self._takes_lengths = takes_lengths(model.description["config"]["model"]["name"])
+        if self._device.type == "cpu":
+            prefer_onednn(self._network)
         is_waveform, rows = model.front_end.type == WAVEFORM, rows_per_frame(model.front_end)
         needed = getattr(self._network, "min_samples" if is_waveform else "min_frames", 1)
         self._unit = "samples" if is_waveform else "frames"
@@ -113,7 +118,7 @@ class Extractor:
     def _embed_chunks(self, chunks: list[np.ndarray]) -> np.ndarray:
         """(chunks, embedding_dim), computed together where they have one length or the network takes lengths."""
         chunks = [pad(chunk, self._least) for chunk in chunks]
-        if getattr(self._network, "takes_lengths", False):
+        if self._takes_lengths:
             groups = [np.arange(len(chunks))]
         else:
             lengths = np.array([len(chunk) for chunk in chunks])

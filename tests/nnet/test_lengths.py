@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spkid.nnet import POOLINGS, build_model, build_pooling
+from spkid.nnet import POOLINGS, build_model, build_pooling, takes_lengths
 from tests.nnet.test_all_networks import FEATURES, WAVEFORMS
 
 torch.set_num_threads(1)
@@ -22,11 +22,6 @@ VARIANTS = [
     ("resnet18", {"pooling": "multi_query_attentive_statistics", "pooling_options": {"num_heads": 2}}),
     ("campplus", {"pooling": "xi"}),
 ]
-
-
-def takes_lengths(name: str) -> bool:
-    """Whether the class of a network says so."""
-    return getattr(build_model(name, **{**OPTIONS, **WAVEFORMS}[name]), "takes_lengths", False)
 
 
 def trained(name: str, **options) -> tuple[torch.nn.Module, torch.Tensor]:
