@@ -4,16 +4,20 @@
     benchmarks/extraction.py --jobs 2
     benchmarks/extraction.py --jobs 2 --utterances 250     # a quick look
     benchmarks/extraction.py --batches                     # what was measured to choose the defaults of a CPU
+    benchmarks/extraction.py --layers                      # what oneDNN brings to a single thread
     benchmarks/extraction.py --gpu
 
-On a CPU, by the clock, one at a time has all cores as threads of one process; the step has as many jobs as cores, and
-its time includes start-up and the writing of tables. `--batches` prints the time a frame of padded batches of several
-sizes, with and without keep_freed_memory, in processes of their own. With --gpu both run in one process on the GPU, in
-float32, tf32 and bf16, and the share of the measured rate of matrix products is printed too: operations are counted by
-torch.utils.flop_counter. Weights and features are random, lengths drawn by a seed.
+On a CPU, one at a time is one_at_a_time.py, one process with all cores as threads; the step has as many jobs as cores.
+Both are commands, and everything they do counts, start-up and the writing of tables too, by the clock and in processor
+time. `--batches` prints the time a frame of padded batches of several sizes, with and without keep_freed_memory, in
+processes of their own; `--layers` that of utterances of random lengths, one at a time, with and without prefer_onednn.
+With --gpu both run in one process on the GPU, in float32, tf32 and bf16, and the share of the measured rate of matrix
+products is printed too: operations are counted by torch.utils.flop_counter. Weights and features are random, lengths
+drawn by a seed.
 """
 
 import argparse
+import copy
 import os
 import resource
 import subprocess
@@ -26,14 +30,16 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.one_at_a_time import one_at_a_time
+from benchmarks.products import product_rate
 from spkid.data.division import cut_batches, open_for_front_end
 from spkid.data.front_end import FeatureRecord, FrontEnd, write_record
-from spkid.kaldi.matrix import load_matrix
-from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter, read_script, read_table, write_id_map
+from spkid.kaldi.tables import MATRIX, VECTOR, TableWriter, read_table, write_id_map
 from spkid.nnet import build_model
-from spkid.train.experiment import build_network, load_final, save_final
+from spkid.train.experiment import build_network, save_final
 from spkid.train.extraction import Extractor
 from spkid.train.extraction_options import ExtractionOptions
+from spkid.train.inference import prefer_onednn
 from spkid.train.memory import keep_freed_memory
 
 ROOT = Path(__file__).parents[1]
@@ -62,39 +68,53 @@ def make_work(work: Path, utterances: int) -> tuple[Path, Path]:
     return experiment, data
 
 
-@torch.inference_mode()
-def one_at_a_time(experiment: Path, data: Path, device: str) -> dict[str, np.ndarray]:
-    """A loop over feats.scp."""
-    network = load_final(experiment, device).network
-    return {
-        utterance: network(torch.from_numpy(load_matrix(place))[None].to(device))[0].cpu().numpy()
-        for utterance, place in read_script(data / "feats.scp").items()
-    }
+def timed(command: list[object]) -> tuple[float, float]:
+    """Seconds of a command, by the clock and of the processors."""
+    clock, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - clock, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def on_cpu(work: Path, utterances: int, jobs: int) -> None:
     """Prints both times, by the clock and of the processors, and their ratios."""
     experiment, data = make_work(work, utterances)
-    torch.set_num_threads(jobs)
-    wall, busy = time.perf_counter(), time.process_time()
-    expected = one_at_a_time(experiment, data, "cpu")
-    alone = time.perf_counter() - wall, time.process_time() - busy
-    command = [sys.executable, "steps/extract_xvectors.py", "--nj", jobs, experiment, data, work / "out"]
-    wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    step = time.perf_counter() - wall, busy
+    plain = f"ark,scp:{work}/plain.ark,{work}/plain.scp"
+    alone = timed([sys.executable, "benchmarks/one_at_a_time.py", experiment, data, jobs, plain])
+    step = timed([sys.executable, "steps/extract_xvectors.py", "--nj", jobs, experiment, data, work / "out"])
     for kind, one, ours in zip(("clock", "processors"), alone, step, strict=True):
         print(
             f"{utterances} utterances, {jobs} cores, {kind}: one at a time {one:.1f} s ({utterances / one:.1f}/s), "
             f"step {ours:.1f} s ({utterances / ours:.1f}/s), ratio {one / ours:.2f}"
         )
+    expected = dict(read_table(f"scp:{work}/plain.scp", VECTOR))
     worst = max(
         np.abs(vector - expected[utterance]).max() / np.sqrt(np.mean(expected[utterance] ** 2))
         for utterance, vector in read_table(f"scp:{work}/out/xvector.scp", VECTOR)
     )
     print(f"largest difference {worst:.1e}")
+
+
+@torch.inference_mode()
+def time_layers(name: str, utterances: int = 12) -> None:
+    """Prints processor time a frame of one utterance at a time on one thread, as torch would and with oneDNN."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    plain = build_model(name, input_dim=DIMS).eval()
+    faster = copy.deepcopy(plain)
+    prefer_onednn(faster)
+    rng = np.random.default_rng(0)
+    seconds, frames = [0.0, 0.0], 0
+    for _ in range(utterances):
+        x = torch.randn(1, int(rng.integers(*FRAMES)), DIMS)
+        frames += x.shape[1]
+        for turn, network in enumerate((plain, faster)):
+            start = time.process_time()
+            network(x)
+            seconds[turn] += time.process_time() - start
+    before, after = (1e6 * total / frames for total in seconds)
+    print(f"{name:10s} us a frame: torch's choice {before:.0f}, oneDNN {after:.0f}, ratio {before / after:.2f}")
 
 
 def time_batches(name: str, keep: bool) -> None:
@@ -120,20 +140,6 @@ def time_batches(name: str, keep: bool) -> None:
                 break
         print(f"{name:10s} kept {keep!s:5s} {frames:4d} frames, us a frame for 1, 2, 4 ... rows:", *times)
     print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB", flush=True)
-
-
-def product_rate(dtype: torch.dtype, tf32: bool) -> float:
-    """Operations a second of a large matrix product on the GPU."""
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    a = torch.randn(8192, 8192, device="cuda", dtype=dtype)
-    best = np.inf
-    for _ in range(10):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        a @ a
-        torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return 2 * 8192**3 / best
 
 
 def on_gpu(work: Path, utterances: int) -> None:
@@ -172,6 +178,7 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=2500)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--batches", action="store_true")
+    parser.add_argument("--layers", action="store_true")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--network", help=argparse.SUPPRESS)
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
@@ -182,6 +189,9 @@ def main() -> None:
         for name in ("ecapa_tdnn", "resnet34", "campplus"):
             for keep in ([], ["--keep"]):
                 subprocess.run([sys.executable, __file__, "--network", name, *keep], check=True)
+    elif options.layers:
+        for name in ("ecapa_tdnn", "xvector", "etdnn", "campplus", "eres2net", "resnet34"):
+            time_layers(name)
     else:
         if options.gpu and not torch.cuda.is_available():
             sys.exit("extraction.py: torch finds no GPU here")

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.products import product_rate
 from spkid.nnet import build_loss, build_model, count_parameters
 from spkid.train.memory import keep_freed_memory
 
@@ -180,19 +181,6 @@ def same_function(name: str, ours: nn.Module, plain: nn.Module) -> None:
 def layers(network: nn.Module) -> list[nn.Module]:
     """All modules with weights of their own."""
     return [module for module in network.modules() if isinstance(getattr(module, "weight", None), nn.Parameter)]
-
-
-def product_rate(dtype: torch.dtype) -> float:
-    """Operations a second of a large matrix product on the GPU."""
-    a = torch.randn(8192, 8192, device="cuda", dtype=dtype)
-    best = float("inf")
-    for _ in range(10):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        a @ a
-        torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return 2 * 8192**3 / best
 
 
 def compare(name: str, device: str, bf16: bool, batch: int, repeats: int) -> None:
