@@ -12,7 +12,6 @@ Utterances and speakers keep their names.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -26,8 +25,12 @@ from local.common.downloads import OPENSLR, Archive, DownloadProgram
 from local.common.walking import LeftOut, files_below, folder, read_text_table
 from local.common.writing import compared, finish, preparation, write_data_dir
 from spkid.jobs import Program
+from spkid.jobs.results import read_results
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
+
+BEST = ("f_measure", "true_positive_rate", "accuracy")
+MEASURES = ("name", "eer", "eer_by_definition", *(f"best_f_measure.{name}" for name in BEST))
 
 
 class Subset(NamedTuple):
@@ -182,15 +185,11 @@ class ResultTable(Program):
 
 def _measures(directory: Path) -> tuple[str, ...]:
     """A row of the table. Raises InputError where there are no results."""
-    try:
-        results = json.loads((directory / "results.json").read_text(encoding="utf-8"))
-        best, by_grid = results["best_f_measure"], results["eer_by_definition"].get("grid")
-        nearest = results.get("identification")
-        rates = [results["eer"], by_grid, best["f_measure"], best["true_positive_rate"], best["accuracy"]]
-        rates.append(nearest["top_k"]["1"] if nearest else None)
-        cells = [directory.name, results["name"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{directory}: has no results.json of steps/evaluate.py ({error})") from None
+    results = read_results(directory / "results.json", MEASURES, "steps/evaluate.py")
+    best, nearest = results["best_f_measure"], results.get("identification")
+    rates = [results["eer"], results["eer_by_definition"].get("grid"), *(best[name] for name in BEST)]
+    rates.append(nearest["top_k"].get("1") if nearest else None)
+    cells = [directory.name, results["name"]]
     return (*cells, *("" if rate is None else f"{100 * rate:.2f}%" for rate in rates))
 
 

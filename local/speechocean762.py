@@ -14,7 +14,6 @@ SPEAKER0001-000010011, so that the speaker is a prefix of the utterance (Kaldi s
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections import Counter
@@ -30,6 +29,7 @@ from spkid.audio.durations import utterance_durations
 from spkid.backend.trials import read_scores, read_trials
 from spkid.jobs import Program, Step
 from spkid.jobs.lock import Lock
+from spkid.jobs.results import read_results
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.data_dir import write_spk2utt
 from spkid.kaldi.io import atomic_write
@@ -229,7 +229,7 @@ class Compare(Program):
     EXAMPLE = "local/speechocean762.py compare exp/baseline/results/dev_trials exp/light_xvector/results/dev_trials"
 
     def main(self, baseline_dir: str, system_dir: str) -> int:
-        baseline, system = (_read_results(Path(directory) / "results.json") for directory in (baseline_dir, system_dir))
+        baseline, system = map(_results, (baseline_dir, system_dir))
         if baseline["trials"]["md5"] != system["trials"]["md5"]:
             raise InputError(f"{baseline_dir} and {system_dir} are results of different trials: evaluate both again")
         ratio = system["eer"] / baseline["eer"] if baseline["eer"] else float("nan")
@@ -253,7 +253,7 @@ class Curves(Program):
             raise InputError(f"{picture}: say which results to draw")
         systems = {}
         for directory in results_dirs:
-            results = _read_results(Path(directory) / "results.json")
+            results = _results(directory)
             trials = read_trials(results["trials"]["file"])
             matched = read_scores(results["scores"]["file"], trials)
             values, is_target = matched.scores[~matched.missing], trials.is_target[~matched.missing]
@@ -263,13 +263,8 @@ class Curves(Program):
         return 0
 
 
-def _read_results(path: Path) -> dict:
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        results["eer"], results["trials"]["md5"], results["trials"]["file"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: is not what steps/evaluate.py writes: run it again") from None
-    return results
+def _results(directory: str) -> dict:
+    return read_results(Path(directory) / "results.json", ("eer", "trials.md5", "trials.file"), "steps/evaluate.py")
 
 
 def _check(utterances: list[Utterance]) -> None:

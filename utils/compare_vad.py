@@ -9,6 +9,7 @@ from typing import Any
 from plumbum import cli
 
 from spkid.jobs import Program
+from spkid.jobs.results import read_results
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 from spkid.metrics.markdown import markdown_table
@@ -40,7 +41,7 @@ class CompareVad(Program):
         systems = dict(self._system(word) for word in self.systems)
         if len(systems) < len(self.systems):
             raise InputError("two detectors have one name: give each --system a name of its own")
-        found = {name: [_results(place / "results" / one) for one in sets] for name, place in systems.items()}
+        found = {name: [_results(place, one) for one in sets] for name, place in systems.items()}
         majority = [_majority(one, [results[row] for results in found.values()]) for row, one in enumerate(sets)]
         lines = _table(found, {name: _parameters(place) for name, place in systems.items()}, majority, sets)
         if self.picture:
@@ -63,18 +64,8 @@ class CompareVad(Program):
         return name, Path(place)
 
 
-def _results(directory: Path) -> dict[str, Any]:
-    path = directory / "results.json"
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file: run steps/evaluate_vad.py into {directory} first") from None
-    except ValueError:
-        raise InputError(f"{path}: not a JSON file") from None
-    missing = [key for key in NEEDED if not isinstance(results, dict) or key not in results]
-    if missing:
-        raise InputError(f"{path}: no {', '.join(missing)}: not of steps/evaluate_vad.py, or an older one")
-    return results
+def _results(place: Path, name: str) -> dict[str, Any]:
+    return read_results(place / "results" / name / "results.json", NEEDED, "steps/evaluate_vad.py")
 
 
 def _majority(name: str, results: list[dict[str, Any]]) -> float:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes the tables of RESULTS.md from results.json files."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from spkid.jobs import Program
+from spkid.jobs.results import read_results
 from spkid.kaldi import InputError
 from spkid.kaldi.io import atomic_write
 from spkid.metrics.markdown import escape, fenced, markdown_table
@@ -13,7 +13,7 @@ from spkid.metrics.sections import Table, percent
 
 BEGIN = "<!-- results: written by utils/make_results.py; what stands between these lines is replaced -->"
 END = "<!-- end of results -->"
-NEEDED = ("name", "command", "eer", "min_dcf", "min_cllr", "as_log_likelihood_ratios", "trials", "versions")
+NEEDED = ("name", "command", "eer", "min_dcf", "min_cllr", "as_log_likelihood_ratios", "trials.md5", "versions")
 COSTS = ("0.01", "0.05")
 
 
@@ -31,7 +31,7 @@ class MakeResults(Program):
             raise InputError("no results.json is given: name one or more, as steps/evaluate.py writes them")
         lists: dict[tuple[str, int], list[dict[str, Any]]] = {}
         for path in results_json:
-            results = _read(path)
+            results = read_results(path, NEEDED, "steps/evaluate.py")
             lists.setdefault((results["trials"]["md5"], results["trials"]["count"]), []).append(results)
         block = "\n\n".join([BEGIN, *map(_trial_list, lists.values()), END])
         path = Path(results_md)
@@ -39,17 +39,6 @@ class MakeResults(Program):
             stream.write(_replaced(path, block))
         print(f"make_results: {len(results_json)} results on {len(lists)} trial lists in {path}")
         return 0
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        results = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path}: not a JSON file") from None
-    missing = [key for key in NEEDED if not isinstance(results, dict) or key not in results]
-    if missing:
-        raise InputError(f"{path}: no {', '.join(missing)}: not of steps/evaluate.py, or an older one: evaluate again")
-    return results
 
 
 def _replaced(path: Path, block: str) -> str:

@@ -11,6 +11,9 @@ from typing import Any
 from spkid.kaldi import InputError
 from spkid.train import yaml_text
 
+# Whole numbers have to be 1 or more where their default is, but for these.
+LEAST = {"patience": 0}
+
 
 def set_value(values: dict[str, Any], override: str) -> None:
     """Puts an "a.b=value" of the command line into the mapping of a file, in place. Raises InputError."""
@@ -84,7 +87,7 @@ def check_named(section: str, values: dict[str, Any], table, options, given_else
         if number and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
             raise InputError(f"'{section}.{key}' must be a number, not {value!r}")
         if number and isinstance(default, int):  # a size or a count
-            least = 0 if key == "patience" else min(default, 1)
+            least = LEAST.get(key, min(default, 1))
             if not isinstance(value, int) or value < least:
                 raise InputError(f"'{section}.{key}' must be a whole number of at least {least}, not {value}")
         if isinstance(default, bool | str) and not isinstance(value, type(default)):

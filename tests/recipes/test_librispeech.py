@@ -137,7 +137,7 @@ def test_pre_training_begins_at_chance():
 
 
 def test_a_table_without_results_is_refused(tmp_path):
-    for words, sentence in (((), "say which results"), ((tmp_path,), "has no results.json of steps/evaluate.py")):
+    for words, sentence in (((), "say which results"), ((tmp_path,), "run steps/evaluate.py first")):
         done = call(sys.executable, REPOSITORY / "local" / "librispeech.py", "table", tmp_path / "out.md", *words)
         assert done.returncode == 1
         assert sentence in done.stderr

@@ -43,7 +43,7 @@ def test_table_and_picture(work):
 def test_what_cannot_be_compared_is_one_sentence(work):
     assert "name one or more sets" in refuse("compare_vad.py", "--system", "good=good")
     assert "give a name and a directory" in refuse("compare_vad.py", "--system", "good", "20")
-    assert "evaluate_vad.py into" in refuse("compare_vad.py", "--system", "good=good", "10")
+    assert "10/results.json: No such file" in refuse("compare_vad.py", "--system", "good=good", "10")
     path = work / "late/results/20/results.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "frames": 99}))
     assert "not measured on the same set 20" in refuse(
