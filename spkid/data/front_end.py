@@ -162,31 +162,45 @@ class FrontEnd:
         path = Path(data_dir) / FEATS_JSON
         if record.type is not None and record.type != self.type:
             raise InputError(f"{path}: the features are {record.type}, but the network was trained on {self.type}")
-        _compare(path, "the features were made", *map(self._meaning, (record.options, self.options)), "them")
+        made = (_meaning(self.type, options) for options in (record.options, self.options))
+        _compare(path, "the features were made", *made, "them")
         if "vad" in self.transforms:
-            _compare(path.with_name(VAD_JSON), "speech was found", record.vad, self.vad, "the decisions")
+            _compare_speech(path.with_name(VAD_JSON), record.vad, self.vad)
 
     def check_speech(self, data_dir: str | Path) -> None:
         """Refuse speech found otherwise than for training, where the transforms select it (InputError)."""
         if "vad" in self.transforms:
-            path = Path(data_dir) / VAD_JSON
-            _compare(path, "speech was found", read_vad_record(data_dir), self.vad, "the decisions")
+            _compare_speech(Path(data_dir) / VAD_JSON, read_vad_record(data_dir), self.vad)
 
-    def _meaning(self, options: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The options that decide what features are, those that nobody gave as they are by default."""
-        if options is None:
-            return None
-        defaults = recorded_options(AUDIO_FEATURES[self.type]()) if self.type in AUDIO_FEATURES else {}
-        neutral = _NEUTRAL_OPTIONS if options.get("dither") else {*_NEUTRAL_OPTIONS, "dither_seed"}
-        complete = {**TOOL_DEFAULTS, **defaults, **options}
-        return {key: value for key, value in complete.items() if key not in neutral}
+
+def _meaning(kind: str | None, options: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The options that decide what features are, those that nobody gave as they are by default."""
+    if options is None:
+        return None
+    defaults = recorded_options(AUDIO_FEATURES[kind]()) if kind in AUDIO_FEATURES else {}
+    neutral = _NEUTRAL_OPTIONS if options.get("dither") else {*_NEUTRAL_OPTIONS, "dither_seed"}
+    complete = {**TOOL_DEFAULTS, **defaults, **options}
+    return {key: value for key, value in complete.items() if key not in neutral}
+
+
+def _speech_meaning(record: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What decides which frames are speech: a record of vad.json with the options of the features one by one."""
+    if record is None or not isinstance(features := record.get("feature_options"), dict):
+        return record
+    named = {f"feature_options.{key}": value for key, value in _meaning(record.get("feature_type"), features).items()}
+    return {key: value for key, value in record.items() if key != "feature_options"} | named
+
+
+def _compare_speech(path: Path, given: dict[str, Any] | None, trained: dict[str, Any] | None) -> None:
+    _compare(path, "speech was found", _speech_meaning(given), _speech_meaning(trained), "the decisions")
 
 
 def _compare(path: Path, what: str, given: dict[str, Any] | None, trained: dict[str, Any] | None, again: str) -> None:
     if given is None or trained is None:
         return
     names = {*given, *trained} - {MODEL_DIR}
-    for key in sorted(names, key=lambda name: (name != "method", name)):  # of two methods the options do not compare
+    # Of two methods, or of two kinds of features, the options do not compare.
+    for key in sorted(names, key=lambda name: (name != "method", name != "feature_type", name)):
         if given.get(key) != trained.get(key):
             raise InputError(
                 f"{path}: {what} with {key}={given.get(key)}, but the network was trained with "

@@ -1,5 +1,6 @@
 """Audio by the part, crops of it, and features straight from it."""
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -301,6 +302,23 @@ def test_a_network_trained_on_audio_refuses_features_made_otherwise(with_feature
     (data / "vad.json").write_text('{"method": "energy", "vad_energy_threshold": 5.5}')
     with pytest.raises(InputError, match=r"vad\.json: speech was found with vad_energy_threshold=5\.5"):
         open_audio(found, data, None, {})
+
+
+def test_speech_may_be_found_in_resampled_audio_but_not_in_other_features(tmp_path):
+    def record(kind="mfcc", **options):
+        made = recorded_options(audio_options(kind, options))
+        return {"method": "energy", "feature_type": kind, "feature_options": made}
+
+    front_end = FrontEnd("fbank", audio_record(), ["vad"], 23, record())
+    (tmp_path / "vad.json").write_text(json.dumps(record(allow_downsample=True, allow_upsample=True)))
+    front_end.check_speech(tmp_path)
+    for other, named in (
+        (record(num_ceps=12), r"feature_options\.num_ceps=12, but .*=13;"),
+        (record("fbank"), "_type=fbank"),
+    ):
+        (tmp_path / "vad.json").write_text(json.dumps(other))
+        with pytest.raises(InputError, match=named):
+            front_end.check_speech(tmp_path)
 
 
 def test_other_kinds_for_extraction(data, tmp_path):
