@@ -70,7 +70,7 @@ follow_choice() {
   [ "$choice_source" != files ] || input=_speech
   scored="$system:cosine"
   ! $choice_plda || scored="$scored $system:plda"
-  [ "$choice_source" != none ] || scored=$system:plda
+  [ "$choice_source" != none ] || scored=$system:$choice_method
   [ -z "$initial_model" ] || scored="$import:cosine $scored"
 }
 vectors() { # of a system and a set

@@ -1,5 +1,7 @@
 """egs/mydata whole: a folder at 8 kHz with bad files, long recordings with segments, an import that is fine-tuned."""
 
+import csv
+import itertools
 import json
 import re
 import shlex
@@ -13,7 +15,7 @@ import torch
 
 from local import miniature
 from local.common.own_data import common_rate, kind_of, split_speakers
-from local.common.own_system import choose_system
+from local.common.own_system import choose_system, summarize
 from spkid.data.front_end import FrontEnd
 from spkid.kaldi import DataDir, InputError
 from spkid.nnet import build_model
@@ -21,7 +23,6 @@ from spkid.train.config import load_config
 from spkid.train.experiment import save_final
 from tests.recipes.running import call, copy_recipe
 from tests.shared import REPOSITORY, corpora
-from tests.train.test_fine_tuning import wespeaker_file
 
 ORIGINAL = REPOSITORY / "egs" / "mydata"
 
@@ -36,18 +37,47 @@ def recipe(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Sixteen speakers to train on and eight others, as a folder each at 8 kHz and in long recordings at 16 kHz."""
+    """28 speakers, as a folder each at 8 kHz; and in long recordings at 16 kHz, 20 in a table and 8 of Kaldi's kind."""
     root = tmp_path_factory.mktemp("corpus")
-    shared = ["directory", "--speech", corpora("speechocean762"), "--speakers", 24, "--utterances", 10]
-    for words in ([*shared, "--rate", 8000, root / "folders"], [*shared, "--long", root / "long"]):
+    shared = ["directory", "--speech", corpora("speechocean762"), "--speakers", 28]
+    folders = ["--utterances", 8, "--rate", 8000, root / "folders"]
+    for words in ([*shared, *folders], [*shared, "--utterances", 10, "--long", root / "long"]):
         assert miniature.Miniature.run(["miniature.py", *map(str, words)], exit=False)[1] == 0
-    for half in ("train", "test"):  # one collection of 24 speakers; the long ones need names of their own as well
+    for half in ("train", "test"):  # one collection of all speakers
         for folder in (root / "folders" / half).iterdir():
             folder.rename(root / "folders" / f"{half} {folder.name}")
         (root / "folders" / half).rmdir()
-    table = root / "long" / "test" / "table.csv"
-    table.write_text(table.read_text().replace("speaker ", "guest "))
+    turns = {half: read_turns(root / "long" / half / "table.csv") for half in ("train", "test")}
+    rows = [("remark", "from", "to", "who", "recording")]
+    rows += [("", turn["start"], turn["end"], turn["speaker"], turn["file"]) for turn in turns["train"]]
+    values = (ORIGINAL / "conf/lde_xvector.yaml").read_text().replace("embedding_dim: 192", "embedding_dim: 64")
+    (root / "long/train/small.yaml").write_text(values)  # three utterances a dimension, as PLDA wants them
+    (root / "long/train/turns.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    write_kaldi(root / "long/kaldi", [turn for turn in turns["test"] if turn["file"] < "session 6"])
     return root
+
+
+def read_turns(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def write_kaldi(directory: Path, turns: list[dict[str, str]]) -> None:
+    """A data directory with segments and paths relative to it; and trials, of which one is of an unknown utterance."""
+    directory.mkdir()
+    sessions = sorted({turn["file"] for turn in turns})
+    names = {file: f"session{number}" for number, file in enumerate(sessions)}
+    (directory / "wav.scp").write_text("".join(f"{names[file]} ../test/{file}\n" for file in sessions))
+    lines = []
+    for turn in turns:
+        speaker = turn["speaker"].replace("speaker ", "guest")  # other people than those of the table
+        lines.append((f"{speaker}-{names[turn['file']]}", speaker, names[turn["file"]], turn["start"], turn["end"]))
+    lines.sort()
+    (directory / "utt2spk").write_text("".join(f"{line[0]} {line[1]}\n" for line in lines))
+    (directory / "segments").write_text("".join(f"{line[0]} {' '.join(line[2:])}\n" for line in lines))
+    pairs = [(one[0], two[0], one[1] == two[1]) for one, two in itertools.combinations(lines, 2) if one[2] != two[2]]
+    text = "".join(f"{one} {two} {'target' if same else 'nontarget'}\n" for one, two, same in pairs)
+    (directory / "pairs").write_text(text + "guest00-session0 nobody nontarget\n")
 
 
 def start(recipe: Path, *options: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -80,7 +110,7 @@ def test_a_folder_at_8_khz_with_bad_files(recipe, corpus, tmp_path):
         "all: 1 utterances are left out: silent",
         "all: 1 utterances are left out: short",
         "sampling rate 8000: ",
-        "divided by speaker: 19 to train on, 5 to test",
+        "divided by speaker: 22 to train on, 6 to test",
         "1 recordings of 16000 Hz are copied at 8000 Hz",
     ):
         assert sentence in decisions
@@ -100,19 +130,25 @@ def test_a_folder_at_8_khz_with_bad_files(recipe, corpus, tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(recipe, corpus, tmp_path_factory):
-    """A small network of the long recordings: where it lies, and what was said."""
+    """A small network of the long recordings: where it lies, the words of the call, and what was said."""
     out = tmp_path_factory.mktemp("long")
-    words = ["--train", corpus / "long/train", "--test", corpus / "long/test", "--out", out]
+    words = ["--train", "turns.tsv", "--path-column", "recording", "--speaker-column", "WHO", "--out", out]
+    words += ["--test", corpus / "long/kaldi", "--trials", corpus / "long/kaldi/pairs"]
     settings = "schedule.epochs=1 data.chunks_per_utterance=12"
-    return out, words, run(recipe, *words, "--config", "conf/lde_xvector.yaml", "--settings", settings)
+    options = ["--config", "small.yaml", "--settings", settings]
+    return out, words, run(recipe, *words, *options, cwd=corpus / "long/train")
 
 
-def test_long_recordings_with_segments(trained):
+def test_a_table_with_its_own_columns_and_a_data_directory_with_trials_and_plda(trained):
     out, _, said = trained
     assert "sampling rate 16000" in said
-    assert len(DataDir(out / "data" / "test").segments) == 80
-    result = results(out / "exp" / "lde_xvector" / "results" / "cosine")
-    assert 0 < result["eer"] < 0.25
+    train, test = DataDir(out / "data" / "train"), DataDir(out / "data" / "test")
+    assert (len(train.speakers), len(train.utterances), len(test.segments)) == (20, 200, 48)
+    assert "trials: 960 of the 961 of" in said  # 6 x 5 / 2 pairs of sessions, 8 x 8 pairs of speakers in each
+    for scoring in ("cosine", "plda"):
+        result = results(out / "exp" / "small" / "results" / scoring)
+        assert 0 < result["eer"] < 0.25
+        assert (result["trials"]["count"], result["trials"]["targets"]) == (960, 120)
     assert "speaker in both" not in (out / "exp" / "audit" / "audit.tsv").read_text()
 
 
@@ -126,23 +162,39 @@ def test_the_commands_at_the_end_work(trained, corpus):
     assert re.search(r"^decision +same speaker$", done.stdout, re.MULTILINE)
 
 
-def test_an_import_is_measured_as_it_is_and_fine_tuned(recipe, trained, tmp_path):
+def test_an_import_is_measured_as_it_is_and_fine_tuned(recipe, trained, corpus, tmp_path):
     out, words, _ = trained
     torch.manual_seed(0)
-    options = {"channels": 64, "pooled_channels": 128, "embedding_dim": 64, "layer": "far", "norm_epsilon": 1e-5}
-    checkpoint = wespeaker_file(tmp_path / "avg_model.pt", build_model("xvector", input_dim=80, **options))
+    network = build_model("asv_xvector", input_dim=30, channels=64, pooled_channels=128, embedding_dim=64)
+    torch.save(network.state_dict(), tmp_path / "net.pth")  # an untrained network has our names as well as theirs
+    words = [*words, "--source", "asv_beginner", "--initial-model", tmp_path / "net.pth", "--stage", 1]
+    done = start(recipe, *words, "--stop-stage", 1, cwd=corpus / "long/train")
+    assert done.returncode == 1
+    assert "--mfcc-config FILE" in done.stderr
     # the random network of this test has to be taught more than a published one
-    settings = "schedule.epochs=5 freeze_epochs=1 optimizer.body_lr_factor=1 data.chunks_per_utterance=6"
-    options = ["--initial-model", "avg_model.pt", "--source", "wespeaker", "--stage", 1, "--settings", settings]
-    said = run(recipe, *words, *options, cwd=tmp_path)
-    assert checkpoint.name in (out / "exp" / "import" / "final.json").read_text()
+    settings = "schedule.epochs=3 freeze_epochs=1 optimizer.body_lr_factor=1 data.chunks_per_utterance=6"
+    options = ["--mfcc-config", "conf/mfcc_16000.conf", "--settings", settings]
+    said = run(recipe, *words, *options, cwd=corpus / "long/train")
+    assert "net.pth" in (out / "exp" / "import" / "final.json").read_text()
     assert "fine-tuning of" in said
     assert "with a new head" in (out / "exp" / "tune" / "train.log").read_text()
     before = results(out / "exp" / "import" / "results" / "cosine")["eer"]
     after = results(out / "exp" / "tune" / "results" / "cosine")["eer"]
     assert after < min(before, 0.25)
-    assert re.search(rf"import,cosine *\| {100 * before:.2f}%", said)
-    assert re.search(rf"tune,cosine *\| {100 * after:.2f}%", said)
+    assert re.search(rf"import,cosine *\| *{100 * before:.2f}%", said)
+    assert re.search(rf"tune,cosine *\| *{100 * after:.2f}%", said)
+
+
+def test_a_network_of_ones_own_can_be_fine_tuned(recipe, trained, corpus):
+    out, words, _ = trained
+    first = out / "exp" / "small"
+    said = run(recipe, *words, "--initial-model", first, "--stage", 1, "--stop-stage", 1, cwd=corpus / "long/train")
+    assert "tune: fine-tuning of" in said
+    kept = {name: (out / "exp/import" / name).read_bytes() for name in ("final.json", "final.safetensors")}
+    assert kept == {name: (first / name).read_bytes() for name in kept}
+    front_end = json.loads(kept["final.json"])["front_end"]
+    features = load_config(out / "exp" / "tune.yaml").features
+    assert (features.type, features.options) == (front_end["type"], front_end["options"])
 
 
 def test_what_is_wrong_with_the_options_is_said_first(recipe, tmp_path):
@@ -151,7 +203,7 @@ def test_what_is_wrong_with_the_options_is_said_first(recipe, tmp_path):
         (["--train", "x"], "--train and --test go together"),
         (["--data", tmp_path / "none"], "no such file or folder"),
         (["--data", tmp_path, "--test", tmp_path], "--data divides one collection"),
-        (["--data", tmp_path, "--initial-model", "none.pt"], "none.pt: no such file"),
+        (["--data", tmp_path, "--initial-model", "none.pt"], "none.pt: no such file, and no experiment directory"),
         (["--date", tmp_path], "unknown option --date"),
     ):
         done = start(recipe, *options)
@@ -176,10 +228,11 @@ def directory(root: Path, speakers: int, seconds: float, utterances: int = 2) ->
 @pytest.mark.parametrize(
     ("speakers", "seconds", "name", "method"),
     [
-        (12, 1000, "statistics", "plda"),
-        (200, 1, "statistics", "plda"),
-        (200, 10, "lde_xvector", "plda"),
-        (600, 100, "xvector", "plda"),
+        (12, 1000, "statistics", "cosine"),
+        (120, 1, "statistics", "plda"),
+        (200, 10, "lde_xvector", "cosine"),
+        (300, 10, "lde_xvector", "plda"),
+        (1000, 100, "xvector", "plda"),
         (2000, 500, "ecapa_tdnn", "cosine"),
         (6000, 500, "resnet34", "cosine"),
     ],
@@ -198,6 +251,19 @@ def test_the_choice_goes_by_size_and_every_configuration_is_valid(tmp_path, spea
             assert config.features.options["sample_frequency"] == rate
             assert config.features.options.get("high_freq", 0) <= rate / 2
         assert config.data.chunks_per_utterance * len(train.utterances) >= 2400
+
+
+@pytest.mark.parametrize(("rates", "said"), [((1.0, 0.0), "accept nobody"), ((0.0, 1.0), "accept everybody")])
+def test_a_system_without_a_threshold_is_told_so(tmp_path, rates, said):
+    best = {"threshold": None, "miss_rate": rates[0], "false_alarm_rate": rates[1]}
+    found = {"eer": 0.4, "min_dcf": {"0.01": {"value": 1.0}}, "decision": {"p_target": 0.01, "empirical": best}}
+    (tmp_path / "statistics/results/cosine").mkdir(parents=True)
+    (tmp_path / "statistics/results/cosine/results.json").write_text(json.dumps(found))
+    word = f"statistics,cosine={tmp_path}/statistics/results/cosine"
+    test = directory(tmp_path / "test", 4, 3)
+    text = summarize(tmp_path / "statistics", "cosine", [word], test, "", str(tmp_path))
+    assert f"Where 1% of the comparisons are of one person, nothing is cheaper than to {said}: this system" in text
+    assert f"| {said}" in text
 
 
 def test_an_import_brings_its_features(tmp_path):
