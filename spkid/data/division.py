@@ -1,6 +1,6 @@
 """How the utterances of a data directory are divided among the jobs that embed them.
 
-The work is cut into batches first, from all utterances sorted by (frames, id): of one length, or of nearly one where
+The work is cut into batches first, from all utterances by their lengths: of one length, or of nearly one where
 the network can be told how much of each row is padding. A batch always holds the same utterances, so that the number of
 jobs changes no digit.
 """
@@ -63,7 +63,11 @@ def reads_audio(front_end: FrontEnd, data_dir: str | Path) -> bool:
 
 
 def cut_batches(ids: Sequence[str], num_frames: np.ndarray, batching: Batching) -> list[list[int]]:
-    """Indices of the utterances of each batch, sorted by (frames, id)."""
+    """Indices of the utterances of each batch, sorted by (frames, id); the longest batch is first.
+
+    The memory that it needs is enough for all that follow: from short to long, on a CPU, each would need a larger
+    block, and a process would end with twice the memory. Where memory does not suffice, that shows at once.
+    """
     order = sorted(range(len(ids)), key=lambda index: (num_frames[index], ids[index]))
     batches: list[list[int]] = []
     for index in order:
@@ -74,7 +78,7 @@ def cut_batches(ids: Sequence[str], num_frames: np.ndarray, batching: Batching) 
             last.append(index)
         else:
             batches.append([index])
-    return batches
+    return batches[::-1]
 
 
 def divide(batches: Sequence[Sequence[int]], num_frames: np.ndarray, jobs: int) -> list[list[Sequence[int]]]:

@@ -62,6 +62,8 @@ def test_batches_are_cut_before_the_jobs(frames, batching, jobs):
         assert max(lengths) <= (1 + batching.padding) * min(lengths)
         assert len(batch) <= batching.utterances
         assert len(batch) == 1 or len(batch) * max(lengths) <= batching.frames
+    longest = [max(frames[index] for index in batch) for batch in batches]
+    assert longest == sorted(longest, reverse=True)
     jobs = min(jobs, len(batches))
     shares = divide(batches, np.array(frames), jobs)
     assert len(shares) == jobs
@@ -162,8 +164,8 @@ def test_damaged_and_unfinished_experiments_are_one_sentence(tmp_path, work):
         load_final(tmp_path)
 
 
-def extract(*arguments):
-    command = [sys.executable, "steps/extract_xvectors.py", *map(str, arguments)]
+def extract(*arguments, interpreter=()):
+    command = [sys.executable, *interpreter, "steps/extract_xvectors.py", *map(str, arguments)]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
@@ -171,8 +173,11 @@ def test_the_number_of_jobs_changes_no_digit(work):
     bytes_of = {}
     for nj in (1, 3):
         out = work / f"xvectors{nj}"
-        result = extract("--nj", nj, work / "exp", work / "test", out)
+        result = extract("--nj", nj, work / "exp", work / "test", out, interpreter=("-X", "importtime"))
         assert result.returncode == 0, result.stderr
+        imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
+        assert "numpy" in imported
+        assert "torch" not in imported  # two seconds: the jobs alone need it
         table = list(read_table(f"scp:{out}/xvector.scp", VECTOR))
         assert [key for key, _ in table] == sorted(read_id_map(str(work / "test" / "utt2spk")))
         speakers = dict(read_table(f"scp:{out}/spk_xvector.scp", VECTOR))
