@@ -24,6 +24,7 @@ EXPLAINED_PATIENCE = 3.0  # for an exit code to appear where the engine says tha
 UNEXPLAINED_PATIENCE = 30.0  # where it has merely ended: a network file system may show its files late
 CANCELLING_SECONDS = 60.0  # for the engine to confirm that cancelled jobs have ended
 COMMAND_SECONDS = 120.0  # for one of the engine's commands
+SECONDS_BETWEEN_GLANCES = 0.5  # at what it says meanwhile
 
 
 class Unreachable(Exception):
@@ -31,7 +32,14 @@ class Unreachable(Exception):
 
 
 class NoRoom(Exception):
-    """The engine takes no more jobs at the moment, or not so many at once."""
+    """The engine takes no more jobs at the moment, or not so many at once.
+
+    passes: it says that this is so for now, perhaps because of the jobs of others.
+    """
+
+    def __init__(self, said: str, passes: bool = False) -> None:
+        super().__init__(said)
+        self.passes = passes
 
 
 @dataclass(frozen=True)
@@ -112,26 +120,36 @@ class Engine(ABC):
         return False
 
 
-def ask(words: Sequence[str], text: str = "", environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+def ask(
+    words: Sequence[str], text: str = "", environment: dict[str, str] | None = None, end_at: bytes = b""
+) -> subprocess.CompletedProcess:
     """Runs one of the engine's commands; text is its standard input. Raises Unreachable, InputError (no such command).
 
-    It is in a process group of its own: Ctrl-C is the launcher's to answer.
+    It is in a process group of its own: Ctrl-C is the launcher's to answer. Once it has written `end_at` to its
+    standard error it is ended: it would go on by itself where the launcher knows better.
     """
+    pipe = subprocess.PIPE
     try:
-        return subprocess.run(
-            words,
-            input=text,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=COMMAND_SECONDS,
-            process_group=0,
-            env=environment,
-        )
+        process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0, env=environment)
     except FileNotFoundError:
         raise InputError(f"{words[0]} is not on PATH: is this a machine that submits to the cluster?") from None
-    except subprocess.TimeoutExpired:
-        raise Unreachable(f"{words[0]} has not answered for {COMMAND_SECONDS:.0f} s") from None
+    given, deadline = text.encode(), time.monotonic() + COMMAND_SECONDS
+    with process:
+        try:
+            while True:
+                try:
+                    found = process.communicate(given, timeout=SECONDS_BETWEEN_GLANCES)
+                    break
+                except subprocess.TimeoutExpired as waiting:
+                    given = None  # it is on its way
+                    if time.monotonic() > deadline:
+                        raise Unreachable(f"{words[0]} has not answered for {COMMAND_SECONDS:.0f} s") from None
+                    if end_at and end_at in (waiting.stderr or b""):
+                        process.kill()
+        finally:
+            process.kill()  # where it has ended already, nothing
+    stdout, stderr = (stream.decode(errors="replace") for stream in found)
+    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
 
 def script_environment() -> str:
@@ -220,7 +238,7 @@ class ClusterRun:
         except NoRoom as refusal:
             if len(numbers) > 1:
                 self._most = (len(numbers) + 1) // 2
-            elif not self._has_company():
+            elif not (refusal.passes or self._has_company()):
                 raise InputError(f"{self.engine.name} does not take this job: {refusal}") from None
             self._say(f"{self.engine.name} has no room for {len(numbers)} jobs ({refusal}); trying fewer, or later")
             if len(numbers) == 1 or any(submission.left for submission in self.submissions):

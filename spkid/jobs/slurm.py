@@ -35,7 +35,9 @@ ENDED = {
 BY_ITSELF = {"COMPLETED", "FAILED"}
 USUAL_REASONS = {"None", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime", "Cleaning", "Prolog", ""}
 # What sbatch says when jobs are too many rather than wrong.
-FULL = re.compile(r"job submit limit|MaxSubmit|temporarily unable to accept|job array", re.I)
+FULL = re.compile(r"job submit limit|MaxSubmit|temporarily unable to accept|queue full|job array", re.I)
+# sbatch would try the same array for two minutes; fewer jobs may fit at once.
+RETRIES = "sleeping and retrying"
 UNREACHABLE = re.compile(
     r"unable to contact|connect failure|connection refused|timed? ?out|zero bytes were transmitted|no route to host"
     r"|communication (connection )?failure|protocol authentication|munge",
@@ -93,12 +95,12 @@ class Slurm(Engine):
             f"--output={str(output_of(job)).replace('%', '%%')}",
             "--open-mode=append",
         ]
-        result = ask(words, script, self._environment)
+        result = ask(words, script, self._environment, end_at=RETRIES.encode())
         said = " ".join((result.stderr or result.stdout).split()).replace("sbatch: error: ", "")
         if result.returncode == 0:
             return Submission(result.stdout.split()[-1].partition(";")[0], tasks)
         if FULL.search(said):
-            raise NoRoom(said)
+            raise NoRoom(said, passes=RETRIES in said)
         if UNREACHABLE.search(said):
             raise Unreachable(said)
         raise InputError(f"sbatch refuses the job: {said}")

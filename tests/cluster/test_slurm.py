@@ -75,3 +75,37 @@ def test_one_allocation_of_two_nodes(start, tmp_path):
     log = (tmp_path / "log/x.log").read_text()
     assert process.returncode == 0, said + log
     assert sorted(line for line in log.splitlines() if line.startswith("met")) == ["met 0 2 3 0", "met 1 2 3 1"]
+
+
+@pytest.fixture
+def room_for_few(slurm):
+    """A controller that holds few jobs at a time, those that have ended among them for MinJobAge seconds."""
+    conf = slurm.root / "slurm.conf"
+    usual = conf.read_text()
+
+    def restart(text):
+        slurm.stop("slurmctld")
+        conf.write_text(text)
+        slurm.start_controller()
+        wait_for(lambda: slurm.ask("sinfo", "-h", "-N", "-t", "idle").stdout.count("\n") >= 4, slurm)
+
+    restart(usual.replace("MinJobAge=20", "MinJobAge=2") + "MaxJobCount=6\n")
+    yield
+    restart(usual)
+
+
+def test_a_full_controller_gets_fewer_jobs_at_a_time(start, room_for_few, tmp_path):
+    process = start("JOB=1:9", "log/x.JOB.log", "touch", "ran.JOB")
+    _, said = process.communicate(timeout=80)
+    assert process.returncode == 0, said
+    assert len(list(tmp_path.glob("ran.*"))) == 9
+    assert "has no room for 7 jobs" in said
+
+
+def test_a_command_that_is_killed_for_its_memory_is_told(start):
+    """What the out-of-memory killer does where it picks the command and not its script."""
+    process = start("JOB=1:2", "log/x.JOB.log", "sh", "-c", "test JOB = 1 || kill -9 $$")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "1 / 2 failed" in said
+    assert "log/x.2.log ended with code 137" in said
