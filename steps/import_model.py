@@ -35,10 +35,18 @@ class ImportModel(Program):
         "--set", str, list=True, argname="OPTION=VALUE", help="an option of the network, such as amplitude=int16"
     )
     mfcc_config = cli.SwitchAttr(
-        "--mfcc-config", str, default="", argname="file", help="the MFCC of its training (asv_beginner's files lack it)"
+        "--mfcc-config",
+        str,
+        default="",
+        argname="file",
+        help="options of compute-mfcc-feats in its training (asv_beginner's files lack them)",
     )
     fbank_config = cli.SwitchAttr(
-        "--fbank-config", str, default="", argname="file", help="the same, of a network that was trained on fbank"
+        "--fbank-config",
+        str,
+        default="",
+        argname="file",
+        help="options of compute-fbank-feats in its training, likewise",
     )
     partial = cli.Flag("--partial", help="load what fits, and say what does not")
     force = cli.Flag("--force", help="import again although nothing has changed")

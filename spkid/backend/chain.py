@@ -94,6 +94,11 @@ class BackEnd:
             InputError: a file is missing or damaged, or they do not fit together.
         """
         directory = Path(directory)
+        missing = [name for name in ("mean.vec", "transform.mat", "plda") if not (directory / name).exists()]
+        if missing:
+            raise InputError(
+                f"{directory}: is no back end, {missing[0]} is missing: give a directory that steps/train_plda.py wrote"
+            )
         mean = load_vector(str(directory / "mean.vec"))
         matrix = load_matrix(str(directory / "transform.mat"))
         plda = Plda.read(str(directory / "plda"))

@@ -88,8 +88,13 @@ def _load(rspecifier: str, holder: Holder, wanted: Collection[str] | None) -> Ve
             raise InputError(f"{rspecifier}: the vector of {key} is not finite: extract it again or leave it out")
         vectors[key] = vector
     if not vectors:
-        kind = "vector" if wanted is None else f"vector of the {len(wanted)} ids asked for"
-        raise InputError(f"{rspecifier}: holds no {kind}")
+        if not wanted:
+            raise InputError(f"{rspecifier}: holds no vector")
+        example = min(wanted)
+        raise InputError(
+            f"{rspecifier}: holds no vector of the {len(wanted)} ids asked for, such as {example}: "
+            "are list and vectors of the same set?"
+        )
     return VectorTable(list(vectors), np.stack(list(vectors.values())), rspecifier)
 
 

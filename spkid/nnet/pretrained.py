@@ -107,6 +107,14 @@ def fit(value: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
     return value.reshape(shape)
 
 
+def _why_not(error: Exception) -> str:
+    """What is wrong with a file, in place of torch's advice to load it with the code that it brings along."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    if found:
+        return f"it holds an object of {found[1]}; where it was made, save the state_dict() of the network alone"
+    return "torch.save did not write it, or it is damaged"
+
+
 def _state_dict(given: str | Path | Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
     if isinstance(given, Mapping):
         where, content = "the state dictionary", given
@@ -117,9 +125,8 @@ def _state_dict(given: str | Path | Mapping[str, Any]) -> Mapping[str, torch.Ten
         except FileNotFoundError:
             raise ValueError(f"{where}: there is no such file") from None
         except Exception as error:
-            first_line = str(error).strip().split("\n")[0]
             raise ValueError(
-                f"{where}: cannot be read as a PyTorch checkpoint of tensors alone ({first_line})"
+                f"{where}: cannot be read as a PyTorch checkpoint of tensors alone: {_why_not(error)}"
             ) from None
     while isinstance(content, Mapping) and (
         found := [key for key in CONTAINERS if isinstance(content.get(key), Mapping)]

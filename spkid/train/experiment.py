@@ -52,7 +52,12 @@ def read_description(directory: str | Path) -> tuple[dict[str, Any], FrontEnd]:
         if not isinstance(description["config"]["model"], dict):
             raise ValueError("it names no network")
         return description, FrontEnd(**description["front_end"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if not Path(directory).is_dir():
+            raise InputError(
+                f"{directory}: no such directory; one with {DESCRIPTION} and {WEIGHTS} is needed, of steps/train.py or "
+                "steps/import_model.py"
+            ) from None
         raise InputError(f"{path} is missing: no training has finished there, and nothing was imported") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the description of a trained network ({error})") from None

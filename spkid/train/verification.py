@@ -13,6 +13,7 @@ from spkid.backend import BackEnd
 from spkid.backend.methods import ScoringMethod
 from spkid.backend.vectors import VectorTable, load_vectors, table_file, table_specifier, utterance_counts
 from spkid.kaldi import InputError
+from spkid.kaldi.logging import warn
 from spkid.kaldi.tables import VECTOR, TableWriter, is_table, write_id_map
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif"}  # what libsndfile reads
@@ -197,15 +198,19 @@ def enroll(embedder: Any, directory: str | Path) -> Enrolled:
     """Speakers of a directory that holds a folder of recordings for each of them.
 
     embedder: with `embed(file)`. Raises InputError where there is none, and for a recording that cannot be embedded.
+    A folder without recordings is left out, with a warning.
     """
     directory = Path(directory)
-    folders = {folder.name: audio_files(folder) for folder in sorted(directory.iterdir()) if folder.is_dir()}
-    folders = {name: files for name, files in folders.items() if files}
+    found = {folder.name: audio_files(folder) for folder in sorted(directory.iterdir()) if folder.is_dir()}
+    folders = {name: files for name, files in found.items() if files}
     if not folders:
         raise InputError(
             f"{directory}: holds neither {SPEAKER_TABLE} nor folders of recordings, one folder a speaker "
             f"({', '.join(sorted(AUDIO_SUFFIXES))})"
         )
+    if len(folders) < len(found):
+        empty = sorted(found.keys() - folders.keys())
+        warn(f"{directory}: no recording in {len(empty)} of {len(found)} folders, left out: {' '.join(empty[:5])}")
     means = [
         np.mean([embedder.embed(str(file)) for file in files], axis=0, dtype=np.float64) for files in folders.values()
     ]

@@ -128,3 +128,6 @@ class TestBadInput:
         save_vector(str(tmp_path / "mean.vec"), np.zeros(7))
         with pytest.raises(InputError, match=r"mean.vec has 7 dimensions, transform.mat is 3 x 6, plda has 3"):
             BackEnd.read(tmp_path)
+        (tmp_path / "plda").unlink()
+        with pytest.raises(InputError, match=r"is no back end, plda is missing: .* steps/train_plda\.py"):
+            BackEnd.read(tmp_path)

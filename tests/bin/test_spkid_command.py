@@ -209,6 +209,9 @@ def test_identify_ranks_the_enrolled(work, tmp_path, capfd):
     model = "--model", work / "exp"
     said = run(capfd, "enroll", *model, tmp_path / "people", tmp_path / "enrolled")
     assert said.startswith("2 speakers of 4 recordings")
+    (tmp_path / "people" / "person7").mkdir()
+    assert main(["enroll", "--model", str(work / "exp"), str(tmp_path / "people"), str(tmp_path / "again")]) == 0
+    assert "no recording in 1 of 3 folders, left out: person7" in capfd.readouterr().err
     test = work / "3.wav"
     from_table = run(capfd, "identify", *model, "--enrolled", tmp_path / "enrolled", test)
     assert from_table == run(capfd, "identify", *model, "--enrolled", tmp_path / "people", test)

@@ -90,7 +90,7 @@ def test_what_cannot_be_classified_is_one_sentence(work):
         "classify_utterances.py", "xvector", "train", "no"
     )
     assert "--top-k" in refuse("classify_utterances.py", "--top-k", "5,1", "mlp", "train", "no")
-    assert "no training has finished there" in refuse("classify_utterances.py", "nowhere", "train", "no")
+    assert "nowhere: no such directory" in refuse("classify_utterances.py", "nowhere", "train", "no")
 
 
 def test_curves_of_two_trainings(work):

@@ -13,7 +13,7 @@ from spkid.nnet.published.speechbrain import speechbrain_front_end
 from spkid.nnet.published.wespeaker import wespeaker_front_end
 from spkid.train.audio_feed import audio_front_end
 from spkid.train.config import config_from_dict
-from spkid.train.experiment import save_final
+from spkid.train.experiment import read_description, save_final
 from spkid.train.initialization import Freezer, InitialModel, initial_files, open_initial
 
 torch.set_num_threads(1)
@@ -207,3 +207,9 @@ def test_a_frozen_body_keeps_every_bit_and_is_released():
             assert {name for name in changed if "running" not in name and "num_batches" not in name} == learned
             assert any("running_mean" in name for name in changed)
     assert not never.requires_grad
+
+
+def test_what_is_no_directory_is_said(experiment, tmp_path):
+    for other in (tmp_path / "nowhere", experiment / "final.safetensors"):
+        with pytest.raises(InputError, match=r"no such directory; one with final\.json"):
+            read_description(other)
