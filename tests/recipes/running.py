@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.shared import REPOSITORY
+from tests.shared import REPOSITORY, SHARED, corpora
 
 LINKED = ("path.sh", "setup.py", "requirements.txt", "spkid", "steps", "utils", "local")
 LEFT_BY_RUNS = shutil.ignore_patterns("data", "exp", "corpus", "fbank", "mfcc", "mfcc[0-9]*")  # not conf/mfcc30.conf
@@ -23,6 +23,11 @@ def copy_recipe(root: Path, name: str) -> Path:
         return LEFT_BY_RUNS(folder, names) if Path(folder) == original else set()
 
     return Path(shutil.copytree(original, root / "egs" / name, symlinks=True, ignore=left))
+
+
+def recorded() -> list[str]:
+    """Options of local/miniature.py for recorded speech; none, so synthetic voices, where there are no shared corpora."""
+    return ["--speech", str(corpora("speechocean762"))] if SHARED.is_dir() else []
 
 
 def environment() -> dict[str, str]:

@@ -12,8 +12,8 @@ from spkid.kaldi.tables import VECTOR, read_table
 from spkid.nnet import build_loss, build_model, count_parameters
 from spkid.train.config import load_config
 from spkid.train.schedules import Schedule
-from tests.recipes.running import call, copy_recipe
-from tests.shared import REPOSITORY, corpora
+from tests.recipes.running import call, copy_recipe, recorded
+from tests.shared import REPOSITORY
 
 RECIPE = REPOSITORY / "egs" / "aishell"
 CONFIGURATIONS = sorted(path.stem for path in (RECIPE / "conf").glob("*.yaml"))
@@ -23,11 +23,11 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
-    """40 speakers of speechocean762, 29 of them for training, in the tree of AISHELL-1."""
+    """40 speakers, 29 of them for training, in the tree of AISHELL-1."""
     directory = tmp_path_factory.mktemp("aishell")
     words = ["--speakers", SPEAKERS, "--test-speakers", TEST_SPEAKERS, "--utterances", 10, directory]
     program = REPOSITORY / "local" / "miniature.py"
-    made = call(sys.executable, program, "aishell", "--speech", corpora("speechocean762"), *words)
+    made = call(sys.executable, program, "aishell", *recorded(), *words)
     assert made.returncode == 0, made.stderr
     return directory
 
