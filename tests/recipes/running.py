@@ -26,7 +26,7 @@ def copy_recipe(root: Path, name: str) -> Path:
 
 
 def recorded() -> list[str]:
-    """Options of local/miniature.py for recorded speech; none, so synthetic voices, where there are no shared corpora."""
+    """Options of local/miniature.py for recorded speech; none, so synthetic voices, without the shared corpora."""
     return ["--speech", str(corpora("speechocean762"))] if SHARED.is_dir() else []
 
 

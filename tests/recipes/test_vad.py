@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from local.miniature import Miniature
-from tests.recipes.running import call, copy_recipe
-from tests.shared import SHARED, corpora
+from tests.recipes.running import call, copy_recipe, recorded
+from tests.shared import corpora
 
 NETWORKS = ("lstm", "blstm", "lstm2")
 
@@ -17,10 +17,8 @@ NETWORKS = ("lstm", "blstm", "lstm2")
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """egs/vad in a directory of its own, beside links to everything else of the repository, and a corpus."""
-    speech = SHARED / "corpora" / "speechocean762"
-    spoken = ["--speech", str(speech)] if speech.is_dir() else []
     size = ["--rate", "8000", "--speakers", "12", "--utterances", "8", "--test-speakers", "4"]
-    words = ["miniature.py", "vad", *spoken, *size, str(tmp_path / "corpus")]
+    words = ["miniature.py", "vad", *recorded(), *size, str(tmp_path / "corpus")]
     assert Miniature.run(words, exit=False)[1] == 0
     return copy_recipe(tmp_path, "vad")
 
