@@ -5,7 +5,8 @@
 #
 # DIR holds the laboratory's train.lst, valid.lst and single.lst (names of .mat files with X and Y) and under wav/
 # recordings with labels beside them (.voz, .lab, .txt, .rttm); README.md says which stage uses what, and how to use
-# recordings alone (--kind wav). Where DIR is a miniature (local/miniature.py vad --rate 8000 DIR), networks are narrow.
+# recordings alone (--kind wav). Where DIR is a miniature (local/miniature.py vad --rate 8000 DIR), networks are narrow;
+# --mini false: the laboratory's sizes.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../path.sh

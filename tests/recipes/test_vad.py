@@ -70,6 +70,7 @@ def test_from_the_corpus_to_tables_and_pictures(recipe):
     assert (recipe / "exp/noisy/final.safetensors").stat().st_mtime_ns == trained
 
 
+@pytest.mark.nightly
 def test_recordings_alone_and_real_noises_kind_by_kind(recipe):
     """No .mat: MFCC of the recordings and the labels beside them; kitchen and babble, not heard in training."""
     corpus = recipe.parents[1] / "corpus"
