@@ -39,7 +39,7 @@ def test_the_output_of_every_network_is_the_same(name, monkeypatch):
 def test_one_thread_computes_large_products_with_onednn():
     torch.manual_seed(0)
     # torch computes inputs of up to 20480 values by itself
-    network, x = build_model("ecapa_tdnn", input_dim=128, channels=256).eval(), torch.randn(1, 201, 128)
+    network, x = build_model("ecapa_tdnn", input_dim=128, channels=512).eval(), torch.randn(1, 201, 128)
     before, expected = products(network, x)
     inference.prefer_onednn(network)
     after, output = products(network, x)
