@@ -181,7 +181,8 @@ class MakeVoxceleb(Layout):
         split = self.speakers - self.test_speakers - others
         if split < 2:
             raise InputError(
-                f"--speakers {self.speakers} are too few for both corpora, {self.test_speakers} of them test"
+                f"--speakers {self.speakers} are too few for both corpora, {self.test_speakers} of them test: "
+                f"{self.test_speakers + 4} or more are needed"
             )
         layouts.voxceleb1(root / "voxceleb1", voices[split:], self.test_speakers)
         layouts.voxceleb2(root / "voxceleb2", voices[:split], max(1, split // 5))

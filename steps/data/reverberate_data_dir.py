@@ -215,7 +215,8 @@ def _sets(words: Sequence[str], kind: str) -> list[tuple[str, float | None]]:
                 f"--{kind}-set-parameters: {weight.strip()!r} is no weight from 0 to 1; expected '0.5, {kind}_list'"
             ) from None
         if not Path(path).is_file():
-            raise InputError(f"{path}: no such file, which --{kind}-set-parameters names")
+            hint = "" if comma else f"; with a weight write '0.5, {kind}_list'"
+            raise InputError(f"{path}: no such file, which --{kind}-set-parameters names{hint}")
         sets.append((path, number))
     return sets
 

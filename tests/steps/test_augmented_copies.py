@@ -304,6 +304,7 @@ def test_the_stages_of_voxceleb_v2(recipe):
             "--num-bg-noises takes whole numbers",
         ),
         (REVERBERATE, ["--rir-set-parameters", "nowhere", "data/train", "data/x"], "nowhere: no such file"),
+        (REVERBERATE, ["--rir-set-parameters", "0.5 rirs", "data/train", "data/x"], "write '0.5, rir_list'"),
         (REVERBERATE, ["--rir-set-parameters", "2, rir_list", "data/train", "data/x"], "no weight from 0 to 1"),
         (REVERBERATE, ["--rir-set-parameters", "0, rir_list", "data/train", "data/x"], "nothing could be drawn"),
         (REVERBERATE, ["--rir-set-parameters", "noise_list", "data/train", "data/x"], "expected '--rir-id"),
