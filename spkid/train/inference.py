@@ -10,8 +10,8 @@ def prefer_onednn(network: nn.Module) -> None:
 
     For small batches and one thread torch takes MKL's matrix product instead (aten/src/ATen/native/Convolution.cpp,
     `use_mkldnn`), unless the convolution is dilated; MKL needs up to half as long again where the number of frames is
-    odd (benchmarks/extraction.py --layers). Inputs of up to 20480 values torch computes by itself all the same. A kernel
-    of one frame reaches as far with a dilation of 2 as without one.
+    odd (benchmarks/extraction.py --layers). Inputs of up to 20480 values stay with torch all the same. A kernel of one
+    frame reaches as far with a dilation of 2 as without one.
     """
     for layer in network.modules():
         is_pointwise = isinstance(layer, nn.Conv1d | nn.Conv2d) and max(layer.kernel_size) == 1
