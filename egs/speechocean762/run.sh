@@ -41,7 +41,7 @@ if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   [ -n "$corpus" ] || local/speechocean762.py download corpus
   local/speechocean762.py prepare --corpus "${corpus:-corpus/speechocean762}" --dev-speakers "$dev_speakers" \
     --dev-group "$dev_group" "$data"
-  for speed in $speeds; do utils/perturb_data_dir_speed.py "$speed" "$data/train" "$data/train_sp$speed"; done
+  for speed in $speeds; do steps/data/perturb_data_dir_speed.py --nj "$nj" --cmd "$cmd" "$speed" "$data/train" "$data/train_sp$speed"; done
 fi
 
 if [ "$stage" -le 1 ] && [ "$stop_stage" -ge 1 ]; then

@@ -3,6 +3,8 @@
 import contextlib
 import importlib.util
 import io
+import sys
+from unittest.mock import patch
 
 from spkid.jobs import Program
 from tests.shared import REPOSITORY
@@ -13,7 +15,8 @@ def command(program: str, *arguments: object) -> tuple[int, str, str]:
     (path,) = (path for folder in ("steps", "utils") if (path := REPOSITORY / folder / program).exists())
     specification = importlib.util.spec_from_file_location(program[:-3], path)
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    with patch.object(sys, "path", [str(path.parent), *sys.path]):  # where Python looks first when a user runs it
+        specification.loader.exec_module(module)
     (application,) = (
         kind
         for kind in vars(module).values()
