@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to an equal error rate on two cores in under four minutes, offline: x-vectors of synthetic voices.
+# From nothing to an equal error rate on two idle cores in under four minutes, offline: x-vectors of synthetic voices.
 #
 # The voices are made by espeak-ng in stage 0. Nobody speaks here: the numbers say that the pipeline works, not how well
 # it recognises people (egs/speechocean762 does). README.md walks through what each stage writes.

@@ -29,9 +29,9 @@ mini=                      # true: 48 channels, a higher rate, more segments of 
 [ $# -eq 0 ] || { echo "$0: error: options only, not '$1' (--help lists them)" >&2; exit 1; }
 [ -d "$corpus" ] || { echo "$0: error: --corpus '$corpus' is not a folder (--help says what it holds)" >&2; exit 1; }
 . utils/miniature.sh
-kinds=synthetic
-[ -z "$noises" ] || kinds=$(find -L "$noises" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort)
-[ -n "$kinds" ] || { echo "$0: error: --noises $noises holds no folder of noises" >&2; exit 1; }
+noise_kinds=synthetic
+[ -z "$noises" ] || noise_kinds=$(find -L "$noises" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort)
+[ -n "$noise_kinds" ] || { echo "$0: error: --noises $noises holds no folder of noises" >&2; exit 1; }
 
 networks="lstm blstm lstm2"
 sets="train valid single"
@@ -41,7 +41,7 @@ type=$([ "$kind" = mat ] && echo mat || echo mfcc)
 small="--set model.channels=48 --set optimizer.lr=0.003 --set data.chunks_per_utterance"
 lab_options=$(! $mini || echo $small=32)
 noisy_options=$(! $mini || echo $small=8)
-conditions() { for kind in $kinds; do for snr in $snrs; do printf "$1 " "$kind" "$snr"; done; done; }
+conditions() { for noise in $noise_kinds; do for snr in $snrs; do printf "$1 " "$noise" "$snr"; done; done; }
 
 if [ "$stage" -le 0 ] && [ "$stop_stage" -ge 0 ]; then
   echo "Stage 0: data: features and labels of $sets, and the recordings of the pictures"
@@ -95,12 +95,12 @@ if [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ]; then
   echo "Stage 5: clean speech mixed with noise at $snrs dB, other noises for training than for test; MFCC"
   for set in train valid; do
     local/vad_lab.py labels --corpus "$clean/$set" data/clean/$set
-    for kind in $kinds; do
-      local/vad_lab.py noise ${noises:+--corpus "$noises/$kind"} --half $([ $set = train ] && echo first || echo second) \
-        --rate "$rate" data/noise/${set}_$kind
+    for noise in $noise_kinds; do
+      local/vad_lab.py noise ${noises:+--corpus "$noises/$noise"} --half $([ $set = train ] && echo first || echo second) \
+        --rate "$rate" data/noise/${set}_$noise
       for snr in $snrs; do
-        steps/data/augment_data_dir.py --utt-suffix "$kind-$snr" --bg-snrs "$snr" --bg-noise-dir data/noise/${set}_$kind \
-          data/clean/$set data/noisy/${set}_${kind}_$snr
+        steps/data/augment_data_dir.py --utt-suffix "$noise-$snr" --bg-snrs "$snr" --bg-noise-dir data/noise/${set}_$noise \
+          data/clean/$set data/noisy/${set}_${noise}_$snr
       done
     done
   done
@@ -134,9 +134,9 @@ if [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ]; then
         exp/$system/results/$condition
     done
   done
-  for kind in $kinds; do
+  for noise in $noise_kinds; do
     utils/compare_vad.py --system "energy, Kaldi's options=exp/energy_kaldi" --system "energy=exp/energy" \
-      --system "LSTM=exp/noisy" --table exp/noisy/results_$kind.md --picture exp/noisy/accuracy_$kind.png \
-      $(printf "$kind/%s " $snrs)
+      --system "LSTM=exp/noisy" --table exp/noisy/results_$noise.md --picture exp/noisy/accuracy_$noise.png \
+      $(printf "$noise/%s " $snrs)
   done
 fi

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spkid.data.front_end import FRAME_KIND, FrontEnd, sliding_window
+from spkid.jobs.results import read_results
 from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.io import atomic_write
 from spkid.metrics.markdown import markdown_table
@@ -179,7 +179,7 @@ def summarize(system: Path, method: str, results: Sequence[str], test: DataDir, 
     rows, chosen = [], None
     for one in results:
         name, _, directory = one.partition("=")
-        found = json.loads((Path(directory) / "results.json").read_text(encoding="utf-8"))
+        found = read_results(Path(directory) / "results.json", ("eer", "min_dcf", "decision"), "steps/evaluate.py")
         rows.append((name, *_rates(found), f"{directory}/report.html"))
         if directory == str(system / "results" / method):
             chosen = found

@@ -157,15 +157,18 @@ class FrontEnd:
     dims: int
     vad: dict[str, Any] | None = None
 
-    def check(self, record: FeatureRecord, data_dir: str | Path) -> None:
-        """Refuse features of another kind or made with other options (InputError naming the first difference)."""
-        path = Path(data_dir) / FEATS_JSON
+    def check(self, record: FeatureRecord, data_dir: str | Path, told_by: str = "") -> None:
+        """Refuse features of another kind or made with other options (InputError naming the first difference).
+
+        told_by: what says how the features are made, for the message, where that is not the directory's feats.json.
+        """
+        path = told_by or Path(data_dir) / FEATS_JSON
         if record.type is not None and record.type != self.type:
             raise InputError(f"{path}: the features are {record.type}, but the network was trained on {self.type}")
         made = (_meaning(self.type, options) for options in (record.options, self.options))
         _compare(path, "the features were made", *made, "them")
         if "vad" in self.transforms:
-            _compare_speech(path.with_name(VAD_JSON), record.vad, self.vad)
+            _compare_speech(Path(data_dir) / VAD_JSON, record.vad, self.vad)
 
     def check_speech(self, data_dir: str | Path) -> None:
         """Refuse speech found otherwise than for training, where the transforms select it (InputError)."""
@@ -195,7 +198,7 @@ def _compare_speech(path: Path, given: dict[str, Any] | None, trained: dict[str,
     _compare(path, "speech was found", _speech_meaning(given), _speech_meaning(trained), "the decisions")
 
 
-def _compare(path: Path, what: str, given: dict[str, Any] | None, trained: dict[str, Any] | None, again: str) -> None:
+def _compare(path: str | Path, what: str, given: dict[str, Any] | None, trained: dict[str, Any] | None, again: str) -> None:
     if given is None or trained is None:
         return
     names = {*given, *trained} - {MODEL_DIR}

@@ -19,6 +19,13 @@ from spkid.jobs import plan
 from spkid.kaldi import InputError
 from spkid.kaldi.io import forbid_pipes
 
+_NEEDED = {
+    int: "a whole number is needed",
+    float: "a number is needed",
+    cli.ExistingFile: "is no file: is its name right, and was it made already?",
+    cli.ExistingDirectory: "is no directory: is its name right, and was it made already?",
+}
+
 
 class UsageError(InputError):
     """A command line that is wrong whatever lies on the disk."""
@@ -121,18 +128,22 @@ class Program(cli.Application):
         except SwitchError as error:
             raise UsageError(_sentence(error)) from None
 
-    @staticmethod
-    def _handle_argument(text: str, convert, name: str):
+    def _handle_argument(self, text: str, convert, name: str):
         if not convert:
             return NotImplemented  # as plumbum: the switch is a flag
+        dashes = "--" if len(name) > 1 else "-"
+        shown = f"{dashes}{name}" if name in self._switches_by_name else f"<{name.replace('_', '-')}>"
         try:
             return convert(text)
         except (TypeError, ValueError) as error:
-            needed = {int: "a whole number is needed", float: "a number is needed"}.get(convert, str(error))
+            needed = _NEEDED.get(convert, str(error))
+            if convert in (cli.ExistingFile, cli.ExistingDirectory):
+                raise InputError(f"{shown}: {text!r} {needed}") from None
             if isinstance(convert, cli.Set):
-                needed = f"one of {', '.join(map(str, convert.values))} is needed"
-            kind = InputError if convert in (cli.ExistingFile, cli.ExistingDirectory) else UsageError
-            raise kind(f"{name}: {text!r} will not do: {needed}") from None
+                known = list(map(str, convert.values))
+                nearest = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
+                needed = f"one of {', '.join(known)} is needed" + (f"; did you mean {nearest[0]}?" if nearest else "")
+            raise UsageError(f"{shown}: {text!r} will not do: {needed}") from None
 
     def _validate_args(self, swfuncs, tailargs):
         try:

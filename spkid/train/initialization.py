@@ -52,10 +52,13 @@ class InitialModel:
     speakers: list[str] | None
     guesses: list[str] = field(default_factory=list)
 
-    def check_front_end(self, own: FrontEnd, data_dir: str | Path) -> None:
-        """Refuse training features that are not those of the network (InputError naming the first difference)."""
+    def check_front_end(self, own: FrontEnd, data_dir: str | Path, from_audio: bool = False) -> None:
+        """Refuse training features that are not those of the network (InputError naming the first difference).
+
+        from_audio: they are made while training, as the configuration says.
+        """
         trained = replace(self.front_end, options=_completed(self.front_end))
-        trained.check(FeatureRecord(own.type, _completed(own), vad=own.vad), data_dir)
+        trained.check(FeatureRecord(own.type, _completed(own), vad=own.vad), data_dir, "features.options" if from_audio else "")
         wanted, given = self.front_end.transforms, own.transforms
         if wanted != given:
             raise InputError(

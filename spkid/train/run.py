@@ -59,7 +59,7 @@ def train_from_directory(
         stamps = [[path.name, fingerprint(path)] for path in files]
         identity = hashlib.sha256(json.dumps([config.what_decides(), stamps], sort_keys=True).encode()).hexdigest()
         if initial is not None:
-            initial.check_front_end(data.front_end, data_dir)
+            initial.check_front_end(data.front_end, data_dir, config.features.source == "audio")
             config = replace(config, model=initial.model)
         config = with_classes(config, len(data.speakers))
         training = assemble(config, data, processes, device, initial)

@@ -22,6 +22,8 @@ class Example(Program):
     mfcc_config = cli.SwitchAttr("--mfcc-config", str, default="conf/mfcc.conf", help="options")
     compress = cli.SwitchAttr("--compress", boolean, default=True, help="smaller")
     least = cli.SwitchAttr("--min-fraction", fraction, default=0.95, help="least")
+    method = cli.SwitchAttr("--method", cli.Set("plda", "cosine"), help="how")
+    dev_data = cli.SwitchAttr("--dev-data", cli.ExistingDirectory, help="where")
 
     def main(self, data: str, out: str = ""):
         if data == "bad":
@@ -72,9 +74,11 @@ def test_values_with_and_without_equals(program, words):
         (["--mfcc_config=x", "data"], ["unknown option --mfcc_config", "--mfcc-config"]),
         (["--njobs=3", "data"], ["unknown option --njobs"]),
         (["-x", "data"], ["unknown option -x"]),
-        (["--nj", "many", "data"], ["nj", "'many'", "whole number"]),
+        (["--nj", "many", "data"], ["--nj: 'many'", "whole number"]),
         (["--compress", "1", "data"], ["compress", "true or false"]),
         (["--min-fraction", "95", "data"], ["min-fraction", "0 to 1"]),
+        (["--method", "plad", "data"], ["--method: 'plad'", "one of", "did you mean plda?"]),
+        (["--dev-data", "nowhere", "data"], ["--dev-data: 'nowhere' is no directory", "made already?"]),
         (["--nj"], ["--nj", "requires an argument"]),
         ([], ["usage: example.py [options] <data> [<out>]"]),
         (["a", "b", "c"], ["usage: example.py [options] <data> [<out>]"]),

@@ -139,6 +139,12 @@ def test_features_of_another_front_end_are_refused(experiment, front_end, senten
     opened(experiment).check_front_end(FRONT_END, "data/train")
 
 
+def test_options_of_the_configuration_are_not_blamed_on_a_file(experiment):
+    other = FrontEnd("mfcc", {"num_ceps": 6}, FRONT_END.transforms, 6)
+    with pytest.raises(InputError, match=r"^features\.options: the features were made with num_ceps=6"):
+        opened(experiment).check_front_end(other, "data/train", from_audio=True)
+
+
 @pytest.mark.parametrize(
     ("published", "section"),
     [
