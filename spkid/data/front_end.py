@@ -198,7 +198,9 @@ def _compare_speech(path: Path, given: dict[str, Any] | None, trained: dict[str,
     _compare(path, "speech was found", _speech_meaning(given), _speech_meaning(trained), "the decisions")
 
 
-def _compare(path: str | Path, what: str, given: dict[str, Any] | None, trained: dict[str, Any] | None, again: str) -> None:
+def _compare(
+    path: str | Path, what: str, given: dict[str, Any] | None, trained: dict[str, Any] | None, again: str
+) -> None:
     if given is None or trained is None:
         return
     names = {*given, *trained} - {MODEL_DIR}

@@ -58,7 +58,9 @@ class InitialModel:
         from_audio: they are made while training, as the configuration says.
         """
         trained = replace(self.front_end, options=_completed(self.front_end))
-        trained.check(FeatureRecord(own.type, _completed(own), vad=own.vad), data_dir, "features.options" if from_audio else "")
+        trained.check(
+            FeatureRecord(own.type, _completed(own), vad=own.vad), data_dir, "features.options" if from_audio else ""
+        )
         wanted, given = self.front_end.transforms, own.transforms
         if wanted != given:
             raise InputError(
