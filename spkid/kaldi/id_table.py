@@ -72,7 +72,13 @@ def read_id_table(path: str | os.PathLike) -> IdTable:
 
 def is_two_words_a_line(content: bytes, lines: int) -> bool:
     """Whether each of so many lines is two words with one blank between them, and nothing else."""
-    return content.translate(None, _NOT_BLANK) == b" \n" * lines
+    return (
+        content.translate(None, _NOT_BLANK) == b" \n" * lines
+        and content.endswith(b"\n")
+        and not content.startswith(b" ")
+        and b"\n " not in content
+        and b" \n" not in content
+    )
 
 
 def _read_lines(path: str, block: bytes, first: int, keys: list[bytes], values: list[bytes]) -> None:

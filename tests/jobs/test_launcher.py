@@ -135,7 +135,12 @@ def test_max_jobs_run_bounds_what_runs_together(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_jobs_too(tmp_path, number):
     words = ["JOB=1:2", "log/x.JOB.log", "sh", "-c", "echo $$ > pid.JOB; sleep 60; true"]
-    launcher = subprocess.Popen([*RUN, "--max-jobs-run", "2", *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    launcher = subprocess.Popen(
+        [*RUN, "--max-jobs-run", "2", *words],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # nohup of these tests would be respected
+    )
     files = [tmp_path / "pid.1", tmp_path / "pid.2"]
     wait_for(lambda: all(file.exists() and file.read_text().strip() for file in files))
     launcher.send_signal(number)

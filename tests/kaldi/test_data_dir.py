@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -15,6 +16,7 @@ from spkid.kaldi import DataDir, InputError
 from spkid.kaldi.data_combine import combine_data_dirs, copy_data_dir
 from spkid.kaldi.data_split import balanced_cuts
 from spkid.kaldi.data_subset import choose_utterances, utterances_of_speakers
+from spkid.kaldi.id_table import is_two_words_a_line, read_id_table
 from spkid.kaldi.trials import all_pairs, balanced_pairs
 from tests.kaldi.data_dirs import (
     BROKEN,
@@ -400,3 +402,17 @@ def test_fixing_writes_again_what_only_looks_as_long(tmp_path):
     before = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
     DataDir(tmp_path).fix()
     assert {path.name: path.stat().st_ino for path in tmp_path.iterdir()} == before
+
+
+@given(st.text(alphabet="ab \n\t\x0b", max_size=12))
+def test_two_words_a_line_are_told_from_all_else(text):
+    content = text.encode()
+    expected = re.fullmatch(rb"(\S+ \S+\n)+", content) is not None
+    assert is_two_words_a_line(content, content.count(b"\n")) == expected
+
+
+@pytest.mark.parametrize("content", ["a \nb \n", "a x\nb", " a\n b\n", "a \nb y\n"])
+def test_an_id_without_a_value_is_named(tmp_path, content):
+    (tmp_path / "utt2spk").write_text(content)
+    with pytest.raises(InputError, match="nothing behind it"):
+        read_id_table(tmp_path / "utt2spk")

@@ -182,7 +182,8 @@ def test_labels_are_not_overwritten(work):
 
 
 def test_what_cannot_be_decided_is_one_sentence(work):
-    assert "no training has finished" in refuse("compute_vad_decision.py", "--model", "nothing", "data")
+    said = refuse("compute_vad_decision.py", "--model", "nothing", "data")
+    assert "nothing: no such directory; one with final.json" in said
     write_features(work / "data", OWN)
     write_record(work / "data", FeatureRecord("mfcc", asdict(OWN), applied=["vad"]))
     assert "already left out" in refuse("compute_vad_decision.py", "--model", "exp", "data")
