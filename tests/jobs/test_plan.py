@@ -100,7 +100,7 @@ def test_inputs_that_are_missing_are_said_but_a_wrong_command_line_stays_an_erro
 
     assert run(capsys, Demand, "--plan", "a") == (0, "demand: cannot be planned yet: no trials in it\n", "")
     monkeypatch.setenv("SPKID_PLAN", "1")
-    assert "cannot be planned yet: source: 'none'" in run(capsys, Demand, "none")[1]
+    assert "cannot be planned yet: <source>: 'none'" in run(capsys, Demand, "none")[1]
     for wrong in (["--sise", "2", "a"], ["--size", "x", "a"], []):
         status, _, err = run(capsys, Demand, *wrong)
         assert (status, err.count("\n")) == (1, 1)
