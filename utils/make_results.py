@@ -13,7 +13,8 @@ from spkid.metrics.sections import Table, percent
 
 BEGIN = "<!-- results: written by utils/make_results.py; what stands between these lines is replaced -->"
 END = "<!-- end of results -->"
-NEEDED = ("name", "command", "eer", "min_dcf", "min_cllr", "as_log_likelihood_ratios", "trials.md5", "trials.count", "versions")
+RATES = ("eer", "min_dcf", "min_cllr", "as_log_likelihood_ratios")
+NEEDED = ("name", "command", *RATES, "trials.md5", "trials.count", "versions")
 COSTS = ("0.01", "0.05")
 
 
