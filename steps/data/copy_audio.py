@@ -52,6 +52,7 @@ class CopyAudio(Program):
             if step.is_done:
                 return
             source = self.renamed(data, step.outdir / "renamed")
+            source.write_subset(out_dir, source.utterances)  # with utt2dur, by which the jobs are cut
             segments = source.read("segments") if source.has("segments") else None
             jobs = ArchiveJobs(
                 step,
@@ -61,10 +62,11 @@ class CopyAudio(Program):
                 self.nj,
                 sources=source.wav_scp if segments else None,
             )
-            Path(out.path("wav.scp")).unlink(missing_ok=True)  # of an earlier run; its archives are about to change
+            Path(out.path("wav.scp")).unlink()  # those of the source
             jobs.run(self.cmd, logs / f"{name}_{set_name}.JOB.log", _command(tool, jobs))
             failed = jobs.collect(self.min_fraction)
-            source.write_subset(out_dir, [utterance for utterance in source.utterances if utterance not in failed])
+            if failed:
+                source.write_subset(out_dir, [utterance for utterance in source.utterances if utterance not in failed])
             for file in ("wav.scp", *LEFT_BEHIND):
                 Path(out.path(file)).unlink(missing_ok=True)
             jobs.join(jobs.parts.directory / "utt2dur.JOB", "utt2dur")

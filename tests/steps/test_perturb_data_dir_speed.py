@@ -68,6 +68,17 @@ def test_a_part_that_was_finished_is_kept(data, tmp_path):
     assert "1 of 2 parts are finished" in succeed(PROGRAM, "--nj", 2, "0.9", data, tmp_path / "out")
 
 
+def test_jobs_are_cut_by_duration(data, tmp_path):
+    (data / "wav.scp").write_text("".join(f"s{n}-a {tmp_path}/{min(n, 2)}.wav\n" for n in (1, 2, 3, 4)))
+    (data / "utt2spk").write_text("".join(f"s{n}-a s{n}\n" for n in (1, 2, 3, 4)))
+    (data / "spk2utt").write_text("".join(f"s{n} s{n}-a\n" for n in (1, 2, 3, 4)))
+    (data / "spk2gender").unlink()
+    (data / "utt2dur").write_text("s1-a 9\ns2-a 3\ns3-a 3\ns4-a 3\n")
+    succeed(PROGRAM, "--nj", 2, "0.9", data, tmp_path / "out")
+    places = DataDir(tmp_path / "out").wav_scp.values()
+    assert [place.rpartition(".ark")[0].rpartition(".")[2] for place in places] == ["1", "2", "2", "2"]
+
+
 def test_segments_become_utterances_of_their_own(data, tmp_path):
     (data / "segments").write_text("s1-x s1-a 0.1 0.3\ns2-x s2-a 0.0 0.5\n")
     (data / "utt2spk").write_text("s1-x s1\ns2-x s2\n")
