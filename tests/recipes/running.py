@@ -1,5 +1,6 @@
 """Recipes in checkouts of their own, run as their users do."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -39,3 +40,15 @@ def call(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess
     """A command in that environment, with its status, output and error messages."""
     command = list(map(str, words))
     return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
+
+
+def succeed(*words: object) -> str:
+    """What a command prints that must succeed."""
+    done = call(*words)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def results(recipe: Path, system: str, name: str) -> dict:
+    """The results.json of one of a system's evaluations."""
+    return json.loads((recipe / "exp" / system / "results" / name / "results.json").read_text())

@@ -12,7 +12,7 @@ from spkid.kaldi.tables import VECTOR, read_table
 from spkid.nnet import build_loss, build_model, count_parameters
 from spkid.train.config import load_config
 from spkid.train.schedules import Schedule
-from tests.recipes.running import call, copy_recipe, recorded
+from tests.recipes.running import call, copy_recipe, recorded, results, succeed
 from tests.shared import REPOSITORY
 
 RECIPE = REPOSITORY / "egs" / "aishell"
@@ -39,13 +39,7 @@ def recipe(tmp_path_factory) -> Path:
 
 
 def run(recipe: Path, corpus: Path, *options: object) -> str:
-    done = call("bash", recipe / "run.sh", "--corpus", corpus, *options)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def results(recipe: Path, system: str, scores: str) -> dict:
-    return json.loads((recipe / "exp" / system / "results" / scores / "results.json").read_text())
+    return succeed("bash", recipe / "run.sh", "--corpus", corpus, *options)
 
 
 def test_from_the_corpus_to_the_table(recipe, corpus):

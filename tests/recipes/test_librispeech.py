@@ -1,6 +1,5 @@
 """egs/librispeech on a miniature corpus: Deep Speaker's phases one after another, both evaluations, a second run."""
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 
 from spkid.nnet import build_loss, build_model, count_parameters
 from spkid.train.config import load_config
-from tests.recipes.running import call, copy_recipe
+from tests.recipes.running import call, copy_recipe, results, succeed
 from tests.shared import REPOSITORY, corpora
 
 RECIPE = REPOSITORY / "egs" / "librispeech"
@@ -43,13 +42,7 @@ def recipe(tmp_path) -> Path:
 
 
 def run(recipe: Path, corpus: Path, *options: object) -> str:
-    done = call("bash", recipe / "run.sh", "--corpus", corpus, *options)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def results(recipe: Path, system: str, trials: str) -> dict:
-    return json.loads((recipe / "exp" / system / "results" / trials / "results.json").read_text())
+    return succeed("bash", recipe / "run.sh", "--corpus", corpus, *options)
 
 
 def test_from_the_corpus_to_the_table(recipe, corpus):

@@ -10,7 +10,7 @@ import torch
 
 from spkid.nnet import build_model, count_parameters
 from spkid.train.config import load_config
-from tests.recipes.running import call, copy_recipe
+from tests.recipes.running import call, copy_recipe, succeed
 from tests.shared import REPOSITORY, corpora
 
 RECIPE = REPOSITORY / "egs" / "pav"
@@ -36,9 +36,7 @@ def recipe(tmp_path) -> Path:
 
 
 def run(recipe: Path, corpus: Path, *options: object) -> str:
-    done = call("bash", recipe / "run.sh", "--corpus", corpus, "--nj", 1, *options)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    return succeed("bash", recipe / "run.sh", "--corpus", corpus, "--nj", 1, *options)
 
 
 def results(recipe: Path, system: str, weights: str = "best") -> dict:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.miniature import Miniature
-from tests.recipes.running import call, copy_recipe, recorded
+from tests.recipes.running import call, copy_recipe, recorded, results
 from tests.shared import corpora
 
 NETWORKS = ("lstm", "blstm", "lstm2")
@@ -26,10 +26,6 @@ def recipe(tmp_path: Path) -> Path:
 def run(recipe: Path, *options: str) -> subprocess.CompletedProcess:
     """Calls run.sh as the README says."""
     return call("bash", "egs/vad/run.sh", *options, cwd=recipe.parents[1])
-
-
-def results(recipe: Path, system: str, name: str) -> dict:
-    return json.loads((recipe / "exp" / system / "results" / name / "results.json").read_text())
 
 
 def test_from_the_corpus_to_tables_and_pictures(recipe):
